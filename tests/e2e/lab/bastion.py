@@ -22,6 +22,7 @@ GUEST_MAC, GUEST_UUID = "52:54:00:0a:4d:77", "0f8c1c52-6d52-4c1e-9a55-7700000000
 # What the peer needs to do for each recipe of the same name.
 _PEER = {
     "dhcp": {"boot": None},
+    "files": {"boot": None},
     "kernel": {"boot": "kernel"},
     "uki": {"boot": "uki"},
 }

@@ -91,8 +91,7 @@ class Udhcpc(Client):
         self._hostname = ["-x", f"hostname:{hostname}"] if hostname else []
 
     def start(self, patience=120):
-        """`patience`: seconds for which a forced renewal may be tried; from 60 up it begins with unicast, below
-        that it goes straight to broadcast (rebinding)."""
+        """`patience`: for how many seconds a forced renewal asks the server alone before it asks everyone."""
         self._start("busybox", "udhcpc", "-i", "eth0", "-f", "-R", "-t", "4", "-T", "2", "-A", str(patience),
                     *self._hostname, "-O", "hostname", "-O", "domain", "-s", _HOOK)
 
@@ -159,7 +158,7 @@ class Dhcpcd(Client):
         self._start("unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", script)
 
     def _control(self, *arguments):
-        subprocess.run(["nsenter", "-t", str(self.process.pid), "-m", "-n", "dhcpcd", *arguments, "eth0"], timeout=20,
+        subprocess.run(["nsenter", "-t", str(self.process.pid), "-m", "-n", "dhcpcd", "-4", *arguments, "eth0"], timeout=20,
                        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def renew(self):

@@ -4,6 +4,7 @@ script, and reports what happened as one line of JSON in the named pipe NETLAB_E
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -20,9 +21,14 @@ def prefix(mask):
 
 
 def set_address(address, mask):
-    ip("-4", "addr", "flush", "dev", interface)
-    if address:
-        ip("addr", "add", f"{address}/{prefix(mask)}", "broadcast", "+", "dev", interface)
+    """Makes this the interface's only address, without a moment of none when it already is."""
+    shown = subprocess.run(["ip", "-4", "-o", "addr", "show", "dev", interface], check=False, stdout=subprocess.PIPE, text=True)
+    wanted = f"{address}/{prefix(mask)}"
+    for present in re.findall(r"inet (\S+)", shown.stdout):
+        if present != wanted:
+            ip("addr", "del", present, "dev", interface)
+    if address and f"inet {wanted} " not in shown.stdout:
+        ip("addr", "add", wanted, "broadcast", "+", "dev", interface)
 
 
 if len(sys.argv) > 1:  # udhcpc passes the event as its argument

@@ -40,7 +40,7 @@ class Dnsmasq:
             "enable-tftp", f"tftp-root={root}",
         ]
         if seconds < 120:  # the least dnsmasq grants; the moments that matter to a client can still be early
-            lines += [f"dhcp-option-force=58,{_colons(seconds // 2)}", f"dhcp-option-force=59,{_colons(seconds * 7 // 8)}"]
+            lines += [f"dhcp-option-force=58,{seconds // 2}", f"dhcp-option-force=59,{seconds * 7 // 8}"]
         for node in scenario.get("nodes", []):
             lines.append(f"dhcp-host={node['mac']},{node['ip']},{node['name']}")
         lines += self._boot(scenario.get("boot"), base, root)
@@ -84,6 +84,3 @@ class Dnsmasq:
     def logs(self):
         return self.log.text() + "\n" + self.http_log.text()
 
-
-def _colons(seconds):
-    return seconds.to_bytes(4, "big").hex(":")

@@ -104,11 +104,15 @@ class Host(Namespace):
     def add_address(self, cidr):
         self.ip("addr", "add", cidr, "dev", "eth0")
 
-    def block_unicast_dhcp(self, server):
-        """From now on no DHCP message reaches the server but by broadcast, as when a relay or a route is gone.
+    def lose_unicast_to(self, address):
+        """From now on what this host sends to the address alone arrives nowhere; broadcasts still do.
 
-        Raw sockets still see everything and ARP works: only what the kernel routes is dropped."""
-        self.ip("rule", "add", "pref", "10", "ipproto", "udp", "dport", "67", "to", server, "blackhole")
+        A wrong hardware address does it for every kind of socket, where a routing rule does not: the kernel
+        takes a socket that is bound to a device past its rules."""
+        self.ip("neigh", "replace", address, "lladdr", "02:00:00:00:de:ad", "dev", "eth0", "nud", "permanent")
+
+    def regain_unicast_to(self, address):
+        self.ip("neigh", "del", address, "dev", "eth0")
 
 
 class Network:

@@ -11,7 +11,9 @@ from . import netns
 
 _TYPES = {1: "DISCOVER", 2: "OFFER", 3: "REQUEST", 4: "DECLINE", 5: "ACK", 6: "NAK", 7: "RELEASE", 8: "INFORM"}
 
-Message = collections.namedtuple("Message", "type source destination mac ciaddr yiaddr siaddr giaddr flags options")
+_SOL_PACKET, _ADD_MEMBERSHIP, _PROMISCUOUS = 263, 1, 1
+
+Message = collections.namedtuple("Message", "type source destination mac xid ciaddr yiaddr siaddr giaddr flags options")
 
 
 def _options(data):
@@ -48,7 +50,7 @@ def parse(frame):
     options = _options(payload[240:])
     return Message(
         type=_TYPES.get(options.get(53, b"\0")[0], "?"), source=address(26, frame), destination=address(30, frame),
-        mac=payload[28:34].hex(":"), ciaddr=address(12), yiaddr=address(16), siaddr=address(20), giaddr=address(24),
+        mac=payload[28:34].hex(":"), xid=payload[4:8].hex(), ciaddr=address(12), yiaddr=address(16), siaddr=address(20), giaddr=address(24),
         flags=struct.unpack("!H", payload[10:12])[0], options=options)
 
 
@@ -58,7 +60,10 @@ class Sniffer:
     def __init__(self, network):
         with netns.inside(network.switch.name):
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+            self._index = socket.if_nametoindex("lan")
         self._socket.bind(("lan", 3))
+        # Promiscuous, or the bridge would only show what is sent to everyone.
+        self._socket.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, struct.pack("iHH8s", self._index, _PROMISCUOUS, 0, b""))
         self._socket.setblocking(False)
         self.messages = []
         self._next = 0
@@ -70,7 +75,7 @@ class Sniffer:
             message = parse(self._socket.recv(65536))
         except BlockingIOError:
             return
-        if message and (not self.messages or self.messages[-1] != message):
+        if message:
             self.messages.append(message)
 
     def expect(self, kind, timeout=20, **fields):
