@@ -1,0 +1,55 @@
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "netlab/bytes.h"
+#include "netlab/result.h"
+#include "netlab/units.h"
+
+namespace netlab {
+
+using http_headers = std::vector<std::pair<std::string, std::string>>;
+
+struct http_request {
+  std::string method = "GET";
+  std::string url;
+  http_headers headers;
+  std::string body;
+  duration timeout = std::chrono::seconds(30); // whole exchange
+  duration connect_timeout = std::chrono::seconds(10);
+  int redirects = 5;                      // followed at most; 0: the redirect is the response
+  std::size_t body_limit = 64u << 20;     // bytes; a larger body is an error (ignored with on_body)
+  bool verify = true;                     // check the server's certificate
+  std::string ca_file;                    // instead of the system's bundle
+  std::vector<std::string> resolve;       // "host:port:address" entries, used instead of a look-up
+  std::function<void(byte_view)> on_body; // gets the body in pieces instead of the response
+};
+
+struct http_response {
+  int status = 0;
+  http_headers headers; // names in lower case
+  std::string body;
+  std::string url; // after redirects
+  std::uint64_t bytes = 0;
+  std::string_view header(std::string_view name) const; // first value, empty when absent
+};
+
+// Dropping it cancels the exchange; its callback does not run then.
+class http_exchange {
+public:
+  virtual ~http_exchange() = default;
+};
+
+class http_client {
+public:
+  virtual ~http_client() = default;
+  // `done` runs once on the loop's thread, never inside this call. A response of any status is a value;
+  // an error means that there was no response.
+  [[nodiscard]] virtual std::unique_ptr<http_exchange>
+  send(http_request request, std::function<void(result<http_response>)> done) = 0;
+};
+
+} // namespace netlab
