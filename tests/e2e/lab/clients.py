@@ -158,7 +158,7 @@ class Dhcpcd(Client):
         self._start("unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", script)
 
     def _control(self, *arguments):
-        subprocess.run(["nsenter", "-t", str(self.process.pid), "-m", "-n", "dhcpcd", "-4", *arguments, "eth0"], timeout=20,
+        subprocess.run(["nsenter", "-t", str(self.process.pid), "-m", "-n", "-r", "dhcpcd", "-4", *arguments, "eth0"], timeout=20,
                        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def renew(self):
