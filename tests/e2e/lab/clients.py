@@ -64,10 +64,7 @@ class Client:
                 self.events += [json.loads(line) for line in lines]
 
     def signal(self, sign):
-        os.kill(self._main_pid(), sign)
-
-    def _main_pid(self):
-        return self.process.pid
+        os.kill(self.process.pid, sign)
 
     def stop(self):
         """Ends the client without a release, as when a machine loses power."""
@@ -157,15 +154,8 @@ class Dhcpcd(Client):
                   f"exec dhcpcd -4 -B -d -f {self._config} -c {_HOOK} -e NETLAB_E2E_EVENTS={self._pipe_path} eth0")
         self._start("unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", script)
 
-    def _control(self, *arguments):
-        subprocess.run(["nsenter", "-t", str(self.process.pid), "-m", "-n", "-r", "dhcpcd", "-4", *arguments, "eth0"], timeout=20,
-                       check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def renew(self):
-        self._control("-N")
-
     def release(self):
-        self._control("-k")
+        self.signal(signal.SIGALRM)
 
 
 def perfdhcp(host, server, rate, exchanges, clients=None):
