@@ -216,8 +216,7 @@ TEST_CASE("processes: output, input, exit codes, signals and limits") {
        .output_limit = 1000});
   CHECK(done->output.size() == 1000);
   CHECK(done->dropped == 99000);
-  auto missing = loop.processes().spawn(
-      {.argv = {"/no/such/program"}}, [](process_result) {});
+  auto missing = loop.processes().spawn({.argv = {"/no/such/program"}}, [](process_result) {});
   REQUIRE_FALSE(missing.has_value());
   CHECK(missing.error().code == errc::not_found);
 }
@@ -226,15 +225,12 @@ TEST_CASE("processes: a dropped child is killed and heard no more") {
   event_loop loop;
   bool heard = false;
   {
-    auto child = loop.processes()
-                     .spawn({.argv = {"sleep", "1000"}},
-                            [&](process_result) { heard = true; })
-                     .value();
+    auto child =
+        loop.processes().spawn({.argv = {"sleep", "1000"}}, [&](process_result) { heard = true; }).value();
     CHECK(child->pid() > 0);
   }
   std::optional<process_result> done;
-  auto other = loop.processes().spawn({.argv = {"true"}},
-                                      [&](process_result r) { done = std::move(r); });
+  auto other = loop.processes().spawn({.argv = {"true"}}, [&](process_result r) { done = std::move(r); });
   run_until(loop, [&] { return done.has_value(); });
   CHECK_FALSE(heard);
 }

@@ -188,22 +188,20 @@ TEST_CASE("stream: TLS carries data both ways and files, and a stranger's certif
 
   setenv("SSL_CERT_FILE", (folder / "cert.pem").c_str(), 1);
   bool ended = false;
-  loop.net().connect({.peer = listening->local(), .tls = true, .server_name = "localhost"},
-                     [&](auto r) {
-                       REQUIRE(r.has_value());
-                       client = std::move(*r);
-                       client->on_data([&](byte_view b) { at_client += as_text(b); });
-                       client->on_end([&](std::optional<error>) { ended = true; });
-                       client->write("question");
-                     });
+  loop.net().connect({.peer = listening->local(), .tls = true, .server_name = "localhost"}, [&](auto r) {
+    REQUIRE(r.has_value());
+    client = std::move(*r);
+    client->on_data([&](byte_view b) { at_client += as_text(b); });
+    client->on_end([&](std::optional<error>) { ended = true; });
+    client->write("question");
+  });
   run_until(loop, [&] { return ended; });
   CHECK(at_server == "question");
   CHECK(at_client == "answer " + content);
 
   refused.reset();
-  loop.net().connect(
-      {.peer = listening->local(), .tls = true, .server_name = "other.example"},
-      [&](auto r) { refused = r.error(); });
+  loop.net().connect({.peer = listening->local(), .tls = true, .server_name = "other.example"},
+                     [&](auto r) { refused = r.error(); });
   run_until(loop, [&] { return refused.has_value(); });
   CHECK(refused->message.find("hostname mismatch") != std::string::npos);
   unsetenv("SSL_CERT_FILE");

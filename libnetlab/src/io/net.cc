@@ -165,7 +165,8 @@ private:
       std::memcpy(&mask, i.ifa_netmask, size);
       mask.ss_family = address.ss_family;
       prefix = 0;
-      for (auto b : from_sockaddr(mask).address.bytes()) prefix += std::popcount(b);
+      auto ones = from_sockaddr(mask).address;
+      for (auto b : ones.bytes()) prefix += std::popcount(b);
     }
     return {from_sockaddr(address).address, static_cast<std::uint8_t>(prefix)};
   }
