@@ -108,6 +108,7 @@ public:
     r->on_exit = std::move(on_exit);
 
     std::vector<char*> argv;
+    argv.reserve(options.argv.size() + 1);
     for (auto& a : r->options.argv) argv.push_back(a.data());
     argv.push_back(nullptr);
     std::vector<std::string> environment;
@@ -118,6 +119,7 @@ public:
     }
     for (const auto& [key, value] : options.environment) environment.push_back(key + "=" + value);
     std::vector<char*> envp;
+    envp.reserve(environment.size() + 1);
     for (auto& e : environment) envp.push_back(e.data());
     envp.push_back(nullptr);
 
