@@ -83,14 +83,17 @@ class Udhcpc(Client):
 
     kind = "udhcpc"
 
-    def __init__(self, host, folder, name="udhcpc", hostname=None):
+    def __init__(self, host, folder, name="udhcpc", hostname=None, architecture=None):
+        """`architecture`: a number of RFC 4578 section 2.1; the client then looks like a machine's firmware."""
         super().__init__(host, folder, name)
-        self._hostname = ["-x", f"hostname:{hostname}"] if hostname else []
+        self._sends = ["-x", f"hostname:{hostname}"] if hostname else []
+        if architecture is not None:
+            self._sends += ["-x", f"0x5d:{architecture:04x}", "-V", f"PXEClient:Arch:{architecture:05d}:UNDI:003016"]
 
     def start(self, patience=120):
         """`patience`: for how many seconds a forced renewal asks the server alone before it asks everyone."""
         self._start("busybox", "udhcpc", "-i", "eth0", "-f", "-R", "-t", "4", "-T", "2", "-A", str(patience),
-                    *self._hostname, "-O", "hostname", "-O", "domain", "-s", _HOOK)
+                    *self._sends, "-O", "hostname", "-O", "domain", "-s", _HOOK)
 
     def renew(self):
         self.signal(signal.SIGUSR1)
