@@ -45,6 +45,8 @@ public:
   int nothing() { return 0; }
   int fail(const error& e) { return push_failure(L, e); }
   int give(std::string_view text) { return push(L, text), 1; }
+  int give(const std::string& text) { return push(L, text), 1; }
+  int give(const char* text) { return push(L, text), 1; }
   int give(bool b) { return lua_pushboolean(L, b), 1; }
   int give(const json& data) { return push(L, data), 1; }
   template<class T>
@@ -129,6 +131,9 @@ void push_binding(lua_State* L, const function_info& f);
 void push_constructor(lua_State* L, const constructor_info& c);
 // Pushes the table that `require "netlab"` returns.
 void push_module(lua_State* L, const api& described);
+
+// Makes the table at the top of the stack answer unknown names with an error that suggests the nearest.
+void close_names(lua_State* L, const std::string& name);
 
 // Runs one constructor: validates the table at `index`, records mistakes, creates, and pushes the handle.
 int construct(lua_State* L, host& owner, const constructor_info& c, int index);

@@ -58,6 +58,7 @@ int handle_index(lua_State* L) {
       }
       lua_pop(L, 1);
     }
+    if (auto target = h->target.lock(); target && target->push_member(L, text_at(L, 2))) return 1;
     std::vector<std::string> names;
     for (int part = 1; part <= 2; ++part) {
       push(L, std::string_view(h->kind));

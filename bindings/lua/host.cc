@@ -16,19 +16,6 @@ namespace {
 
 constexpr auto drain_limit = std::chrono::seconds(10);
 
-// nearest(word, table): the key of `table` that `word` may have meant. Used by the prelude.
-int nearest_key(lua_State* L) {
-  std::vector<std::string> names;
-  for (lua_pushnil(L); lua_next(L, 2) != 0; lua_pop(L, 1))
-    if (lua_type(L, -2) == LUA_TSTRING) names.emplace_back(text_at(L, -2));
-  std::sort(names.begin(), names.end());
-  std::vector<std::string_view> views(names.begin(), names.end());
-  auto near = nearest_name(text_at(L, 1), views);
-  if (!near) return 0;
-  push(L, *near);
-  return 1;
-}
-
 std::string folder_of(const std::string& path) {
   auto slash = path.rfind('/');
   if (slash == std::string::npos) return ".";
@@ -37,7 +24,7 @@ std::string folder_of(const std::string& path) {
 
 } // namespace
 
-void install_nearest(lua_State* L) { lua_pushcfunction(L, nearest_key); }
+
 
 host::host(runtime world, std::function<runtime&()> bytes, const api& described, host_options options)
     : world_(world), bytes_(std::move(bytes)), api_(described), options_(std::move(options)),
@@ -62,6 +49,11 @@ host::host(runtime world, std::function<runtime&()> bytes, const api& described,
     world_.log(stopped ? messages::handler_stopped : messages::task_failed,
                t.name() + ": " + t.outcome().failure.message, fields);
   };
+  if (options_.vm.jit) {
+    vm_->watch_stalls([out = world_.log](const std::string& name, duration held) {
+      out(messages::loop_stalled, name + " has held the control loop for " + format_elapsed(held));
+    });
+  }
   tasks_->on_idle = [this] { maybe_end(); };
   on_control("status", [this](const json&) -> result<json> { return status(); });
 }

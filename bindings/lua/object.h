@@ -32,6 +32,12 @@ public:
     (void)kind;
     return false;
   }
+  // Pushes a member that the handle's kind does not describe (a plugin's method); false when there is none.
+  virtual bool push_member(lua_State* L, std::string_view key) {
+    (void)L;
+    (void)key;
+    return false;
+  }
   // What `netlab status` shows beside kind and name.
   virtual json status() const;
 

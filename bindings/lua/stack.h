@@ -62,6 +62,8 @@ using shared_reference = std::shared_ptr<const reference>;
 void need_stack(lua_State* L, int n);
 
 void push(lua_State* L, std::string_view text);
+inline void push(lua_State* L, const std::string& text) { push(L, std::string_view(text)); }
+inline void push(lua_State* L, const char* text) { push(L, std::string_view(text)); }
 void push(lua_State* L, const json& value); // null becomes netlab.null
 // { code, message, op }, printable with tostring().
 void push_error(lua_State* L, const error& e);

@@ -1,10 +1,15 @@
 #include "vm.h"
 
+#include <condition_variable>
 #include <ctime>
+#include <algorithm>
+#include <mutex>
+#include <thread>
 
 #include "bundle.h"
 #include "host.h"
 #include "messages.h"
+#include "netlab/text.h"
 
 namespace netlab::lua {
 
@@ -18,6 +23,19 @@ std::int64_t nanoseconds(clockid_t which) {
   timespec t{};
   clock_gettime(which, &t);
   return std::int64_t{t.tv_sec} * 1000000000 + t.tv_nsec;
+}
+
+// nearest(word, table): the key of `table` that `word` may have meant. Used by the prelude.
+int nearest_key(lua_State* L) {
+  std::vector<std::string> names;
+  for (lua_pushnil(L); lua_next(L, 2) != 0; lua_pop(L, 1))
+    if (lua_type(L, -2) == LUA_TSTRING) names.emplace_back(text_at(L, -2));
+  std::sort(names.begin(), names.end());
+  std::vector<std::string_view> views(names.begin(), names.end());
+  auto near = nearest_name(text_at(L, 1), views);
+  if (!near) return 0;
+  push(L, *near);
+  return 1;
 }
 
 int error_to_string(lua_State* L) {
@@ -36,6 +54,56 @@ int traceback(lua_State* L) {
 }
 
 } // namespace
+
+// Looks once per second, and only exists when it was asked for: an idle netlab without --jit never wakes.
+struct vm::stall_watch {
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool ending = false, running = false, reported = false;
+  std::string name;
+  std::int64_t began = 0, limit = 0;
+  std::function<void(const std::string&, duration)> report;
+  std::thread thread;
+
+  void begin(const std::string& what, std::int64_t slice_limit) {
+    std::lock_guard lock(mutex);
+    running = true;
+    reported = false;
+    name = what;
+    began = nanoseconds(CLOCK_MONOTONIC);
+    limit = slice_limit;
+  }
+  void end() {
+    std::lock_guard lock(mutex);
+    running = false;
+  }
+  void watch() {
+    std::unique_lock lock(mutex);
+    while (!changed.wait_for(lock, std::chrono::seconds(1), [this] { return ending; })) {
+      auto held = nanoseconds(CLOCK_MONOTONIC) - began;
+      if (!running || reported || held < limit) continue;
+      reported = true;
+      auto what = name;
+      lock.unlock();
+      report(what, duration(held));
+      lock.lock();
+    }
+  }
+  ~stall_watch() {
+    {
+      std::lock_guard lock(mutex);
+      ending = true;
+    }
+    changed.notify_all();
+    if (thread.joinable()) thread.join();
+  }
+};
+
+void vm::watch_stalls(std::function<void(const std::string&, duration)> report) {
+  stalls_ = std::make_unique<stall_watch>();
+  stalls_->report = std::move(report);
+  stalls_->thread = std::thread([watch = stalls_.get()] { watch->watch(); });
+}
 
 void* vm::wait_mark() {
   static int mark;
@@ -64,6 +132,7 @@ vm::vm(host& owner, vm_options options) : owner_(owner), options_(options) {
 }
 
 vm::~vm() {
+  stalls_.reset();
   wrap_.reset();
   lua_sethook(main(), nullptr, 0, 0);
   // References count on the deleter: they see the state as gone while it closes.
@@ -104,8 +173,9 @@ void vm::set_metatables() {
   if (!prelude || !load(*prelude, std::string(internal_prefix) + "prelude.lua")) std::abort(); // built in
   lua_pushlightuserdata(L, wait_mark());
   push_cancel_mark(L);
+  lua_pushcfunction(L, nearest_key);
   // Fails only when the embedded prelude is broken, which the build's tests would have met.
-  if (auto done = call(L, 2, 1); !done) {
+  if (auto done = call(L, 3, 1); !done) {
     std::fprintf(stderr, "%s\n", done.error().message.c_str());
     std::abort();
   }
@@ -151,14 +221,14 @@ int vm::resume(lua_State* co, int arguments, const std::string& slice_name, dura
     slice_name_ = &slice_name;
     slice_start_ = nanoseconds(CLOCK_THREAD_CPUTIME_ID);
     slice_limit_ = limit.count();
-    slice_began.store(nanoseconds(CLOCK_MONOTONIC), std::memory_order_relaxed);
+    if (stalls_) stalls_->begin(slice_name, slice_limit_);
   }
   int status = lua_resume(co, arguments);
   if (--depth_ == 0) {
     if (overran_ && !options_.jit) lua_sethook(main(), &vm::hook, LUA_MASKCOUNT, hook_interval);
     slice_start_ = 0;
     slice_name_ = nullptr;
-    slice_began.store(0, std::memory_order_relaxed);
+    if (stalls_) stalls_->end();
   }
   return status;
 }

@@ -1,7 +1,6 @@
 #pragma once
 #include "stack.h"
 
-#include <atomic>
 #include <functional>
 #include <string>
 
@@ -50,9 +49,9 @@ public:
   // Whether the last slice was ended by the watchdog.
   bool overran() const { return overran_; }
 
-  // What the stall reporter reads from its thread: when the running slice began, in nanoseconds of the
-  // monotonic clock, or 0; and how often slices began.
-  std::atomic<std::int64_t> slice_began{0};
+  // Calls `report` (on a thread of its own) once for every slice that has held the loop for longer than
+  // its time: compiled code and long library calls, which the count hook cannot end.
+  void watch_stalls(std::function<void(const std::string& name, duration held)> report);
 
 private:
   static void hook(lua_State* L, lua_Debug* frame);
@@ -68,6 +67,8 @@ private:
   std::int64_t slice_limit_ = 0;
   const std::string* slice_name_ = nullptr;
   bool overran_ = false;
+  struct stall_watch;
+  std::unique_ptr<stall_watch> stalls_;
 };
 
 } // namespace netlab::lua
