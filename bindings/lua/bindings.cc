@@ -1,0 +1,27 @@
+#include "bindings.h"
+
+#include "api.h"
+
+namespace netlab::lua {
+
+api describe_everything() {
+  api out;
+  bind_args(out);
+  bind_err(out);
+  bind_fs(out);
+  bind_http(out);
+  bind_json(out);
+  bind_log(out);
+  bind_network(out);
+  bind_nodes(out);
+  bind_plugin(out);
+  bind_process(out);
+  bind_state(out);
+  bind_tasks(out);
+  bind_template(out);
+  bind_test(out);
+  bind_yaml(out);
+  return out;
+}
+
+} // namespace netlab::lua

@@ -1,0 +1,178 @@
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+
+#include "../bindings.h"
+#include "command.h"
+#include "netlab/text.h"
+
+namespace netlab::lua::command {
+
+namespace {
+
+constexpr const char* usage =
+    R"(usage: netlab [global options] COMMAND …
+
+  run FILE [--opt value]      runs a recipe; options after FILE belong to the recipe (FILE --help lists them)
+  check FILE [--dump]         reports every mistake of a recipe without binding or calling out
+  test FILE… [--junit OUT]    runs recipe tests; TAP on the standard output
+  doc [NAME]                  what recipes can name; --markdown, --stubs, --messages write the generated files
+  plugin list [FILE]          the plugins that a recipe would find
+  status [--json]             services, nodes and tasks of a running instance
+  version
+
+global options:
+  --log text|json             how log lines look (standard error)
+  --log-level LEVEL           trace, debug, info, warn or error
+  --no-colour                 no colour, as NO_COLOR=1
+  --jit                       compile hot recipe code; endless loops are then only reported, not stopped
+  --control PATH              the control socket, by default in the state folder
+  --state FOLDER              whose instance "status" asks
+
+exit codes: 0 success, 1 failure, 2 wrong usage or a mistake in the recipe, 3 no running instance
+)";
+
+using command_fn = int (*)(const api&, const global_options&, words);
+struct entry {
+  const char* name;
+  command_fn fn;
+};
+constexpr entry commands[] = {{"run", run}, {"check", check},   {"test", test},
+                              {"doc", doc}, {"plugin", plugin}, {"status", status}};
+
+std::optional<log_level> level_of(const std::string& text) {
+  for (auto level : {log_level::trace, log_level::debug, log_level::info, log_level::warn, log_level::error})
+    if (to_string(level) == text) return level;
+  return std::nullopt;
+}
+
+int start(std::vector<std::string> all) {
+  // Options before the file of `run` are netlab's; those after it are the recipe's.
+  std::size_t mine = all.size();
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    bool value = all[i] == "--log" || all[i] == "--log-level" || all[i] == "--control" || all[i] == "--state";
+    if (value) {
+      ++i;
+      continue;
+    }
+    if (all[i] == "run" || all[i] == "check") {
+      for (std::size_t j = i + 1; j < all.size(); ++j) {
+        bool more = all[j] == "--log" || all[j] == "--log-level" || all[j] == "--control" || all[j] == "--state";
+        if (more) {
+          ++j;
+        } else if (!all[j].starts_with("-")) {
+          mine = j + 1;
+          break;
+        }
+      }
+    }
+    if (!all[i].starts_with("-")) break;
+  }
+  std::vector<std::string> recipe(all.begin() + static_cast<long>(mine), all.end());
+  all.resize(mine);
+  words w(std::move(all));
+
+  global_options global;
+  global.colour = ::isatty(2) == 1 && !std::getenv("NO_COLOR");
+  if (auto text = w.take_value("--log")) {
+    if (*text != "text" && *text != "json") return usage_error("--log takes text or json, got \"" + *text + "\"");
+    if (*text == "json") global.log = log_format::json;
+  }
+  if (auto text = w.take_value("--log-level")) {
+    auto level = level_of(*text);
+    if (!level) return usage_error("--log-level takes trace, debug, info, warn or error, got \"" + *text + "\"");
+    global.level = *level;
+  }
+  if (w.take_switch("--no-colour") || w.take_switch("--no-color")) global.colour = false;
+  if (global.colour && global.log == log_format::text) global.log = log_format::colour;
+  global.jit = w.take_switch("--jit");
+  global.control = w.take_value("--control").value_or("");
+  global.state = w.take_value("--state").value_or("");
+  bool version = w.take_switch("--version");
+  bool help = w.rest().size() <= 1 && (w.take_switch("--help") || w.take_switch("-h"));
+  auto name = w.take_next();
+  if (version || name == "version") {
+    std::printf("netlab %s\n", NETLAB_VERSION);
+    return ok;
+  }
+  if (!name || help || *name == "help") {
+    std::fputs(usage, help || name ? stdout : stderr);
+    return help || name ? ok : bad_usage;
+  }
+  std::vector<std::string_view> names;
+  for (const auto& c : commands) {
+    names.push_back(c.name);
+    if (*name != c.name) continue;
+    auto rest = w.rest();
+    rest.insert(rest.end(), recipe.begin(), recipe.end());
+    auto described = describe_everything();
+    return c.fn(described, global, words(std::move(rest)));
+  }
+  names.push_back("version");
+  auto near = nearest_name(*name, names);
+  return usage_error("there is no command \"" + printable(*name) + "\"" +
+                     (near ? " (did you mean \"" + std::string(*near) + "\"?)" : ""));
+}
+
+} // namespace
+
+bool words::take_switch(const std::string& name) {
+  for (auto it = all_.begin(); it != all_.end(); ++it) {
+    if (*it != name) continue;
+    all_.erase(it);
+    return true;
+  }
+  return false;
+}
+
+std::optional<std::string> words::take_value(const std::string& name) {
+  for (auto it = all_.begin(); it != all_.end(); ++it) {
+    if (it->starts_with(name + "=")) {
+      auto out = it->substr(name.size() + 1);
+      all_.erase(it);
+      return out;
+    }
+    if (*it == name && std::next(it) != all_.end()) {
+      auto out = *std::next(it);
+      all_.erase(it, it + 2);
+      return out;
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> words::take_next() {
+  for (auto it = all_.begin(); it != all_.end(); ++it) {
+    if (it->starts_with("-")) continue;
+    auto out = *it;
+    all_.erase(it);
+    return out;
+  }
+  return std::nullopt;
+}
+
+std::string words::leftover(const std::vector<std::string>& known) const {
+  if (all_.empty()) return {};
+  std::vector<std::string_view> names(known.begin(), known.end());
+  auto near = nearest_name(all_[0], names);
+  return "unexpected \"" + printable(all_[0]) + "\"" +
+         (near ? " (did you mean \"" + std::string(*near) + "\"?)" : "");
+}
+
+int usage_error(const std::string& text) {
+  std::fprintf(stderr, "netlab: %s\nnetlab --help lists commands and options\n", text.c_str());
+  return bad_usage;
+}
+
+std::string paint(const global_options& global, const char* code, const std::string& text) {
+  return global.colour ? "\x1b[" + std::string(code) + "m" + text + "\x1b[0m" : text;
+}
+
+} // namespace netlab::lua::command
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);
+  return netlab::lua::command::start({argv + 1, argv + argc});
+}

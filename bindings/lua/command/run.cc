@@ -1,0 +1,113 @@
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "../control.h"
+#include "../host.h"
+#include "../messages.h"
+#include "../real_world.h"
+#include "command.h"
+
+namespace netlab::lua::command {
+
+namespace {
+
+host_options options_for(const global_options& global, const std::string& file, std::vector<std::string> arguments) {
+  host_options out;
+  out.recipe = file;
+  out.arguments = std::move(arguments);
+  out.vm.jit = global.jit;
+  out.control_path = global.control;
+  return out;
+}
+
+// Prints what is wrong; the number of mistakes is the last line, so that it is in view.
+int report(const global_options& global, host& h) {
+  auto lines = h.mistakes().lines();
+  for (const auto& line : lines) std::fprintf(stderr, "%s\n", line.c_str());
+  auto summary = lines.size() == 1 ? std::string("1 mistake") : std::to_string(lines.size()) + " mistakes";
+  std::fprintf(stderr, "%s\n", paint(global, "31;1", summary + " in " + h.options().recipe + "; nothing was started").c_str());
+  return bad_usage;
+}
+
+} // namespace
+
+int check(const api& a, const global_options& global, words w) {
+  auto file = w.take_next();
+  if (!file) return usage_error("check needs a recipe: netlab check FILE");
+  bool dump = w.take_switch("--dump");
+  real_world world(2, global.log, global.level);
+  host h(world.control(), [&world]() -> runtime& { return world.bytes(); }, a, options_for(global, *file, w.rest()));
+  h.load();
+  if (h.early_exit) return *h.early_exit;
+  if (h.mistakes().empty()) h.link();
+  if (!h.mistakes().empty()) return report(global, h);
+  for (const auto& s : h.graph().services())
+    for (const auto& note : s->notes())
+      std::fprintf(stderr, "%s: %s \"%s\": %s\n", s->where().to_string().c_str(), s->kind().c_str(), s->name().c_str(),
+                   note.c_str());
+  if (dump) {
+    std::printf("%s\n", h.graph().dump().dump(2).c_str());
+  } else {
+    for (const auto& o : h.graph().objects())
+      std::printf("%-16s %-20s %s\n", o->kind().c_str(), o->name().c_str(), o->where().to_string().c_str());
+    std::printf("%s\n", paint(global, "32", *file + " is good").c_str());
+  }
+  return ok;
+}
+
+int run(const api& a, const global_options& global, words w) {
+  auto file = w.take_next();
+  if (!file) return usage_error("run needs a recipe: netlab run FILE");
+  real_world world(2, global.log, global.level);
+  int code = ok;
+  {
+    host h(world.control(), [&world]() -> runtime& { return world.bytes(); }, a, options_for(global, *file, w.rest()));
+    h.load();
+    if (h.early_exit) return *h.early_exit;
+    if (h.mistakes().empty()) h.link();
+    if (!h.mistakes().empty()) return report(global, h);
+
+    std::unique_ptr<control_server> control;
+    bool serves = !h.graph().services().empty();
+    if (serves || !h.state_folder().empty() || !global.control.empty()) {
+      auto path = control_socket_path(global.control, h.state_folder());
+      auto opened = control_server::open(h, path);
+      if (opened) {
+        control = std::move(*opened);
+      } else if (opened.error().code == errc::exists) {
+        std::fprintf(stderr, "netlab: %s\n", opened.error().message.c_str());
+        return failed;
+      } else {
+        h.world().log(messages::control_off, opened.error().message);
+      }
+    }
+    if (auto started = h.start(); !started) {
+      h.world().log(messages::start_failed, started.error().message);
+      world.stop_bytes();
+      return failed;
+    }
+    auto& loop = world.loop();
+    // A second signal while draining ends the wait at once.
+    int signals = 0;
+    auto stop = [&] {
+      if (++signals > 1) ::_exit(failed);
+      h.stop();
+    };
+    auto terminate = loop.on_signal(SIGTERM, stop);
+    auto interrupt = loop.on_signal(SIGINT, stop);
+    h.run([&](int exit_code) {
+      code = exit_code;
+      loop.stop();
+    });
+    loop.run();
+    // The bytes loop's thread must not run while what it serves is destroyed.
+    world.stop_bytes();
+    control.reset();
+  }
+  return code;
+}
+
+} // namespace netlab::lua::command

@@ -1,0 +1,24 @@
+#pragma once
+#include <vector>
+
+#include "netlab/log.h"
+
+namespace netlab::lua {
+
+// The host's own messages. Rooms keep theirs; `netlab doc --messages` prints all that all_messages() lists.
+namespace messages {
+extern const message ready;
+extern const message recipe_failed;
+extern const message task_failed;
+extern const message handler_stopped;
+extern const message loop_stalled;
+extern const message stopping;
+extern const message drain_late;
+extern const message start_failed;
+extern const message control_off;
+extern const message main_failed;
+} // namespace messages
+
+std::vector<const message*> all_messages();
+
+} // namespace netlab::lua

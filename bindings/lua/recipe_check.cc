@@ -1,0 +1,20 @@
+#include "recipe_check.h"
+
+#include <nlohmann/json.hpp>
+
+#include "host.h"
+
+namespace netlab::lua {
+
+checked_recipe check_recipe_text(host& around, std::string_view text, std::vector<std::string> arguments) {
+  host_options options;
+  options.recipe = "recipe.lua";
+  options.arguments = std::move(arguments);
+  options.vm = around.options().vm;
+  host inner(around.world(), [&around]() -> runtime& { return around.bytes(); }, around.described(), options);
+  inner.load_text(text, "@recipe.lua");
+  if (inner.mistakes().empty()) inner.link();
+  return {inner.mistakes().lines(), inner.graph().dump()};
+}
+
+} // namespace netlab::lua
