@@ -1,0 +1,290 @@
+#include "boot.h"
+
+#include <nlohmann/json.hpp>
+
+#include "api.h"
+#include "bindings.h"
+#include "handle.h"
+#include "host.h"
+#include "netlab/files.h"
+#include "nodes.h"
+
+namespace netlab::lua {
+
+namespace {
+
+constexpr const char* document_help = ": a file beside the recipe, or a function that returns its name, "
+                                      "{ text = \"…\" }, or nil and why";
+
+option_type document_type() { return type::one_of({type::path(), type::function("function(node)")}); }
+
+std::vector<option> file_options() {
+  return {
+      optional("kernel", type::string(), "the kernel: an asset's name, an absolute path or a URL"),
+      optional("initrd", type::list(type::string()), "the initrds, in order"),
+      optional("args", type::list(type::string()),
+               "kernel arguments; {{name}} is filled in by netlab, ${name} by iPXE or Talos"),
+      optional("uki", type::string(), "a unified kernel image instead of kernel and initrd"),
+  };
+}
+
+schema boot_schema() {
+  schema s;
+  s.name = "boot.service";
+  s.help = "What machines boot: profiles say what, groups say who. Served by HTTP and TFTP servers, asked by DHCP.";
+  auto profile = file_options();
+  for (const char* arch : {"amd64", "arm64", "i386", "arm", "riscv64"})
+    profile.push_back(optional(arch, type::table(file_options()), std::string("what differs on ") + arch));
+  profile.push_back(optional("config", document_type(), std::string("the machine config, at /config") + document_help));
+  profile.push_back(optional("generic", document_type(), std::string("the document at /generic") + document_help));
+  profile.push_back(optional("ignition", document_type(), std::string("the document at /ignition") + document_help));
+  profile.push_back(optional("cloud", document_type(), std::string("the document at /cloud") + document_help));
+  s.options = {
+      optional("name", type::string(), "how messages and commands call it"),
+      optional("nodes", type::handle("nodes"), "the lab's machines; every netlab.nodes counts, this one documents it"),
+      with_default("assets", type::string(), "assets", "the folder of kernels and initrds, in the state folder"),
+      required("profiles", type::map(type::table(std::move(profile))), "what can be booted, by name"),
+      optional("groups",
+               type::list(type::table({
+                   optional("name", type::string(), "for messages"),
+                   optional("match", type::map(type::one_of({type::string(), type::list(type::string())})),
+                            "who: mac, uuid, serial, arch, name, role, firmware, a label or a query parameter; "
+                            "* and ? are wildcards, a list means any of it"),
+                   required("profile", type::string(), "what these machines boot"),
+                   optional("metadata", type::data(), "for templates and /metadata"),
+               })),
+               "who boots what: most selectors win, then the recipe's order; no match is the default"),
+      optional("url", type::url("http,https"),
+               "the address of this service for clients; by default the one that each client asked"),
+      optional("ipxe", type::map(type::path()),
+               "iPXE programs by what runs them (bios, amd64, arm64 …) instead of Debian's"),
+      optional("stub", type::map(type::path()),
+               "systemd's EFI stubs by processor (amd64, arm64), for images assembled from kernel and initrd"),
+      with_default("cache_size", type::size(), "2GiB", "how much assembled images may take in the state folder"),
+  };
+  s.example = "local boot = netlab.boot.service {\n"
+              "  profiles = { linux = { kernel = \"vmlinuz\", initrd = { \"initrd.gz\" }, args = { \"console=ttyS0\" } } },\n"
+              "  groups = { { profile = \"linux\" } },\n"
+              "}";
+  return s;
+}
+
+boot::boot_files read_files(const options& o) {
+  boot::boot_files out;
+  out.kernel = o.maybe<std::string>("kernel");
+  out.uki = o.maybe<std::string>("uki");
+  if (o.has("initrd")) out.initrd = o.list<std::string>("initrd");
+  if (o.has("args")) out.args = o.list<std::string>("args");
+  return out;
+}
+
+void push_request(lua_State* L, host& h, const boot::document_request& r) {
+  json out = json::object();
+  auto text = [&](const char* key, const std::string& value) {
+    if (!value.empty()) out[key] = value;
+  };
+  text("name", r.node.name);
+  text("serial", r.node.serial);
+  text("role", r.role);
+  text("profile", r.profile);
+  text("group", r.group);
+  if (r.node.mac) out["mac"] = r.node.mac->to_string();
+  if (r.node.uuid) out["uuid"] = r.node.uuid->to_string();
+  if (r.node.address) out["address"] = r.node.address->to_string();
+  if (const auto* known = h.nodes().find(r.node); known && known->ip) out["ip"] = known->ip->to_string();
+  out["labels"] = r.labels;
+  out["metadata"] = r.metadata;
+  out["query"] = r.query;
+  push(L, out);
+}
+
+// What a recipe's function returned: a file's name, { text = "…" }, or nil and why.
+result<boot::document> read_document(lua_State* L, int first, int count, const std::string& folder) {
+  boot::document out;
+  if (count >= 1 && lua_type(L, first) == LUA_TSTRING) {
+    out.file = join_path(folder, text_at(L, first));
+    return out;
+  }
+  if (count >= 1 && lua_istable(L, first)) {
+    lua_getfield(L, first, "text");
+    bool given = lua_type(L, -1) == LUA_TSTRING;
+    if (given) out.text = text_at(L, -1);
+    lua_pop(L, 1);
+    lua_getfield(L, first, "literal");
+    out.literal = lua_toboolean(L, -1) != 0;
+    lua_pop(L, 1);
+    lua_getfield(L, first, "content_type");
+    if (lua_type(L, -1) == LUA_TSTRING) out.content_type = text_at(L, -1);
+    lua_pop(L, 1);
+    if (given) return out;
+  }
+  if (count >= 2 && lua_isnil(L, first)) return fail(errc::not_found, error_text(L, first + 1));
+  if (count == 0 || lua_isnil(L, first)) return fail(errc::not_found, "the recipe has no document for this machine");
+  return fail(errc::invalid, "the recipe's function must return a file name or { text = … }, got " + describe_value(L, first));
+}
+
+boot::document_fn make_document(host& h, const options& o, const std::string& option_name) {
+  const auto* given = o.find(option_name);
+  if (!given) return nullptr;
+  if (given->is<file_path>()) {
+    boot::document fixed;
+    fixed.file = given->as<file_path>().path;
+    return [fixed](const boot::document_request&, boot::document_reply_fn reply) { reply(fixed); };
+  }
+  auto fn = given->as<shared_reference>();
+  return [&h, fn, option_name](const boot::document_request& request, boot::document_reply_fn reply) {
+    lua_State* L = h.machine().main();
+    stack_guard guard(L);
+    fn->push(L);
+    push_request(L, h, request);
+    auto t = h.tasks().spawn(L, 1, {"boot.service " + option_name, {}, nullptr, true, {}});
+    h.tasks().when_finished(t, [&h, t, reply] {
+      const auto& outcome = t->outcome();
+      if (!outcome.ok) return reply(tl::unexpected(outcome.failure));
+      lua_State* S = h.machine().main();
+      stack_guard inner(S);
+      outcome.values->push(S);
+      int table = lua_gettop(S);
+      lua_rawgeti(S, table, 1);
+      lua_rawgeti(S, table, 2);
+      reply(read_document(S, table + 1, 2, h.recipe_folder()));
+    });
+  };
+}
+
+void flatten(const json& data, const std::string& prefix, boot::text_map& out) {
+  if (data.is_object()) {
+    for (const auto& [key, value] : data.items()) flatten(value, prefix.empty() ? key : prefix + "." + key, out);
+  } else if (data.is_string()) {
+    out[prefix] = data.get<std::string>();
+  } else if (!data.is_null()) {
+    out[prefix] = data.dump();
+  }
+}
+
+boot::text_map paths(const options& o, std::string_view name) {
+  boot::text_map out;
+  if (auto map = o.maybe<value_map>(name))
+    for (const auto& item : map->items) out[item.name] = item.value.as<file_path>().path;
+  return out;
+}
+
+result<object_ptr> create_boot(host& h, const options& o) {
+  auto out = std::make_shared<boot_object>();
+  auto& s = out->settings;
+  out->assets = o.get<std::string>("assets");
+  s.url = o.maybe<std::string>("url").value_or("");
+  s.ipxe = paths(o, "ipxe");
+  s.stub = paths(o, "stub");
+  s.cache_bytes = o.get<byte_size>("cache_size").bytes;
+  const auto profiles = o.get<value_map>("profiles");
+  for (const auto& item : profiles.items) {
+    const auto& fields = item.value.as<options>();
+    boot::profile p;
+    p.name = item.name;
+    p.common = read_files(fields);
+    for (const char* arch : {"amd64", "arm64", "i386", "arm", "riscv64"})
+      if (auto variant = fields.maybe<options>(arch)) p.variants[arch] = read_files(*variant);
+    p.config = make_document(h, fields, "config");
+    p.generic = make_document(h, fields, "generic");
+    p.ignition = make_document(h, fields, "ignition");
+    p.cloud = make_document(h, fields, "cloud");
+    s.profiles.push_back(std::move(p));
+  }
+  for (const auto& entry : o.list<options>("groups")) {
+    boot::group g;
+    g.name = entry.maybe<std::string>("name").value_or("");
+    g.profile = entry.get<std::string>("profile");
+    if (auto match = entry.maybe<value_map>("match")) {
+      for (const auto& item : match->items) {
+        boot::selector sel{item.name, {}};
+        if (item.value.is<std::string>()) {
+          sel.any = {item.value.as<std::string>()};
+        } else {
+          for (const auto& one : item.value.as<value_list>()) sel.any.push_back(one.as<std::string>());
+        }
+        g.match.push_back(std::move(sel));
+      }
+    }
+    if (auto metadata = entry.maybe<std::shared_ptr<const json>>("metadata")) flatten(**metadata, "", g.metadata);
+    s.groups.push_back(std::move(g));
+  }
+  return out;
+}
+
+int boot_once(call& c) {
+  auto& self = c.self<boot_object>();
+  c.need_running();
+  node_identity who;
+  who.name = c.text(2, "the node's name");
+  const auto* known = c.owner.nodes().find_name(who.name);
+  if (known && !known->macs.empty()) who.mac = known->macs[0];
+  auto within = c.given(4) ? c.duration(4, "how long it holds") : duration(std::chrono::hours(1));
+  return c.give(self.engine().boot_once(who, c.text(3, "the profile"), "recipe", within));
+}
+
+} // namespace
+
+void boot_object::served_by_http(std::uint16_t port) {
+  // The first server's port goes into URLs: a recipe that has a plain and a TLS one lists the plain first.
+  if (!has_http) settings.http_port = port;
+  has_http = true;
+}
+
+void boot_object::make(host& h, bool running) {
+  settings.name = name();
+  settings.assets = h.state_path(assets);
+  settings.cache = h.state_path("cache/" + name());
+  settings.tftp = has_tftp;
+  boot::service_world world;
+  world.clock = &h.world().clock;
+  world.log = h.world().log;
+  world.on_event = [&h](const boot_event& e) { h.tell(e); };
+  world.use(h.nodes());
+  if (running) {
+    world.home = &h.world().scheduler;
+    world.worker = &h.bytes().scheduler;
+  }
+  service_ = std::make_unique<boot::service>(settings, std::move(world));
+  if (has_http) service_->served_by_http(settings.http_port);
+  service_->served_by_tftp(has_tftp);
+}
+
+result<void> boot_object::check(host& h) {
+  make(h, false);
+  for (const auto& issue : service_->check()) {
+    if (issue.level == log_level::error) h.mistake(where(), kind(), {"", issue.text + " [" + issue.id + "]"});
+    else notes_.push_back(issue.text + " [" + issue.id + "]");
+  }
+  service_.reset();
+  return {};
+}
+
+result<void> boot_object::start(host& h) {
+  if (auto made = h.world().files.make_folders(h.state_path("cache"), 0750); !made) return made;
+  make(h, true);
+  return {};
+}
+
+json boot_object::status() const {
+  json out = {{"profiles", settings.profiles.size()}, {"groups", settings.groups.size()}};
+  if (service_) {
+    json overrides = json::array();
+    for (const auto& o : service_->boot_overrides())
+      overrides.push_back(o.node + " boots " + o.profile + " once (" + o.origin + ")");
+    if (!overrides.empty()) out["once"] = std::move(overrides);
+  }
+  return out;
+}
+
+void bind_boot(api& a) {
+  a.constructor(boot_schema(), "boot.service", create_boot);
+  a.kind({"boot.service",
+          "A boot service: goes into `serve` of HTTP and TFTP servers and into `boot` of a DHCP server.",
+          {{"boot_once", boot_once, "The node's next boot takes another profile; forgotten after a while.",
+            {{"node", "string", "its name"}, {"profile", "string", ""}, {"within?", "duration", "1h unless given"}},
+            {{"ok", "boolean?", ""}, {"err?", "netlab.error", ""}}, false, {}}},
+          {}});
+}
+
+} // namespace netlab::lua

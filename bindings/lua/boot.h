@@ -1,0 +1,40 @@
+#pragma once
+#include <memory>
+#include <string>
+
+#include "netlab/boot_service.h"
+#include "object.h"
+#include "sources.h"
+
+namespace netlab::lua {
+
+// netlab.boot.service: profiles, groups and what serves them. It binds nothing itself: HTTP and TFTP
+// servers of the recipe serve it, and a DHCP server asks it what each machine boots.
+class boot_object final : public service, public served_source {
+public:
+  boot::service_options settings;
+  std::string assets; // as the recipe wrote it; relative to the state folder
+  bool has_http = false, has_tftp = false;
+
+  bool fits(std::string_view kind) const override { return kind == "asset.source"; }
+  std::string default_name() const override { return "boot"; }
+  result<void> check(host& h) override;
+  result<void> start(host& h) override;
+  std::vector<std::string> notes() const override { return notes_; }
+  json status() const override;
+
+  asset_source* source() override { return service_.get(); }
+  void served_by_http(std::uint16_t port) override;
+  void served_by_tftp() override { has_tftp = true; }
+
+  // What DHCP asks; empty before start().
+  boot_policy_fn policy() { return service_->policy(); }
+  boot::service& engine() { return *service_; }
+
+private:
+  void make(host& h, bool running);
+  std::unique_ptr<boot::service> service_;
+  std::vector<std::string> notes_;
+};
+
+} // namespace netlab::lua

@@ -1,0 +1,41 @@
+#pragma once
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "netlab/boot_diagnosis.h"
+#include "netlab/timeline.h"
+
+namespace netlab::lua {
+
+class host;
+
+// How a run tells its boots: every step is a log line and goes into the timeline; a boot that stands still
+// gets one line with the likeliest cause; the control socket answers "timeline" and "why". Owned by the
+// host; control loop only.
+class story {
+public:
+  explicit story(host& h);
+  ~story();
+
+  // Begins to listen; the history is kept in the state folder when there is one.
+  void start();
+  // What a room knows that a boot's own steps do not tell.
+  void add_evidence(std::function<void(const boot_record&, boot_evidence&)> fn) { evidence_.push_back(std::move(fn)); }
+
+private:
+  void step(const boot_event& event);
+  void look();
+  boot_evidence evidence(const boot_record& boot) const;
+
+  host& host_;
+  std::unique_ptr<timeline> timeline_;
+  std::vector<std::function<void(const boot_record&, boot_evidence&)>> evidence_;
+  std::map<std::string, wall_time> explained_; // boots whose standstill was said, by node and start
+  // Runs only while a boot is under way: an idle netlab does not wake up for it.
+  timer watch_;
+};
+
+} // namespace netlab::lua
