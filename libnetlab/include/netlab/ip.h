@@ -44,7 +44,8 @@ public:
     return (std::uint32_t{bytes_[0]} << 24) | (std::uint32_t{bytes_[1]} << 16) |
            (std::uint32_t{bytes_[2]} << 8) | bytes_[3];
   }
-  byte_view bytes() const { return {bytes_.data(), v6_ ? std::size_t{16} : std::size_t{4}}; }
+  byte_view bytes() const& { return {bytes_.data(), v6_ ? std::size_t{16} : std::size_t{4}}; }
+  byte_view bytes() const&& = delete; // the view would outlive the address
   std::string to_string() const;
 
   friend constexpr bool operator==(const ip_address&, const ip_address&) = default;

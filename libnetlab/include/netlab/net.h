@@ -27,11 +27,12 @@ struct datagram {
 };
 
 struct udp_options {
-  endpoint local;          // port 0: any free port
-  std::string device;      // bind to this interface only (SO_BINDTODEVICE)
-  bool broadcast = false;  // may send to, and wants, broadcasts
-  bool reuse_port = false; // several workers share the endpoint; never used to share it with strangers
-  int receive_buffer = 0;  // bytes; 0: system default
+  endpoint local;               // port 0: any free port
+  std::string device;           // bind to this interface only (SO_BINDTODEVICE)
+  bool broadcast = false;       // may send to, and wants, broadcasts
+  bool reuse_port = false;      // several workers share the endpoint; never used to share it with strangers
+  std::optional<endpoint> peer; // talk to this peer only: cheaper sends, and ICMP errors reach us
+  int receive_buffer = 0;       // bytes; 0: system default
 };
 
 class udp_socket {
@@ -40,12 +41,13 @@ public:
   virtual ~udp_socket() = default;
   // Datagrams arrive in batches, as the kernel had them.
   virtual void on_receive(receive_fn fn) = 0;
-  // Sends a batch; returns how many the kernel took. Fewer than given means that it was full: UDP drops.
-  // An error is about the first datagram that was not sent.
+  // Sends a batch; returns how many the kernel took. One that it refuses (no route, too long) does not
+  // hold back the others; what does not fit into its buffer is dropped, as UDP does. An error only when
+  // nothing left.
   virtual result<std::size_t> send(std::span<const datagram> batch) = 0;
   result<std::size_t> send(const datagram& one) { return send(std::span(&one, 1)); }
-  // Runs of equal-sized datagrams to one peer (a TFTP window) leave in one system call where the kernel
-  // segments (UDP_SEGMENT), else one by one. `segment` is the size of all but the last.
+  // Sends `data` cut into datagrams of `segment` bytes (the last may be shorter) to one peer, in one system
+  // call where the kernel can (UDP_SEGMENT). Returns how many datagrams left.
   virtual result<std::size_t> send_segments(const endpoint& peer, const ip_address& local, byte_view data,
                                             std::size_t segment) = 0;
   virtual endpoint local() const = 0;
@@ -73,8 +75,9 @@ private:
   std::uint64_t size_;
 };
 
-// A byte stream, plain or TLS. Output is queued; on_drained() says when the queue ran empty, which is
-// the time to write more.
+// A byte stream, plain or TLS. Output is queued and leaves at the end of the loop's turn, so that a head
+// and its body share a packet; on_drained() says when the queue ran empty, which is the time to write
+// more. The callbacks are set before the turn in which the stream was handed over ends.
 class stream {
 public:
   virtual ~stream() = default;

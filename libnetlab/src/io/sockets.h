@@ -1,0 +1,47 @@
+#pragma once
+#include <sys/socket.h>
+
+#include <string>
+#include <utility>
+
+#include "loop.h"
+#include "netlab/net.h"
+
+namespace netlab::io {
+
+// Owns a file descriptor.
+class descriptor {
+public:
+  descriptor() = default;
+  explicit descriptor(int fd) : fd_(fd) {}
+  descriptor(descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  descriptor& operator=(descriptor&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~descriptor();
+  int get() const { return fd_; }
+  explicit operator bool() const { return fd_ >= 0; }
+
+private:
+  int fd_ = -1;
+};
+
+// Fills `out` and returns its length. On an IPv6 socket an IPv4 peer becomes a mapped address.
+socklen_t to_sockaddr(const endpoint& from, sockaddr_storage& out, bool v6_socket);
+endpoint from_sockaddr(const sockaddr_storage& from);
+endpoint local_of(int fd);
+endpoint peer_of(int fd);
+// SO_BINDTODEVICE; an empty name does nothing.
+result<void> bind_device(int fd, const std::string& device);
+
+result<std::unique_ptr<udp_socket>> make_udp(loop& owner, const udp_options& options);
+result<std::unique_ptr<listener>> make_listener(loop& owner, scheduler& scheduler,
+                                                const listen_options& options,
+                                                std::function<void(std::unique_ptr<stream>)> on_accept);
+void make_connection(loop& owner, scheduler& scheduler, const connect_options& options,
+                     std::function<void(result<std::unique_ptr<stream>>)> on_connect);
+result<std::unique_ptr<packet_socket>> make_packet_socket(loop& owner, const std::string& device,
+                                                          std::uint16_t protocol);
+
+} // namespace netlab::io

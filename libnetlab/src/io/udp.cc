@@ -1,0 +1,268 @@
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+
+#include "sockets.h"
+
+namespace netlab::io {
+
+namespace {
+
+constexpr std::size_t max_batch = 64;        // messages in one sendmmsg call
+constexpr std::size_t max_gso_bytes = 65507; // an IPv4 datagram's payload bounds a segmented send as well
+constexpr std::size_t max_gso_segments = 64; // UDP_MAX_SEGMENTS of older kernels
+
+union control_space {
+  char bytes[CMSG_SPACE(sizeof(in6_pktinfo)) + CMSG_SPACE(sizeof(std::uint16_t))];
+  cmsghdr align;
+};
+
+// Names the source address and the interface of what is sent (ip(7) IP_PKTINFO, RFC 3542 §6.2).
+std::size_t put_pktinfo(msghdr& m, const ip_address& local, std::uint32_t interface, bool v6) {
+  if (local.is_unspecified() && interface == 0) return 0;
+  auto* c = CMSG_FIRSTHDR(&m);
+  if (v6) {
+    in6_pktinfo info{};
+    info.ipi6_ifindex = interface;
+    if (local.is_v6()) std::memcpy(&info.ipi6_addr, local.bytes().data(), 16);
+    c->cmsg_level = IPPROTO_IPV6;
+    c->cmsg_type = IPV6_PKTINFO;
+    c->cmsg_len = CMSG_LEN(sizeof info);
+    std::memcpy(CMSG_DATA(c), &info, sizeof info);
+    return CMSG_SPACE(sizeof info);
+  }
+  in_pktinfo info{};
+  info.ipi_ifindex = static_cast<int>(interface);
+  info.ipi_spec_dst.s_addr = htonl(local.v4_value());
+  c->cmsg_level = IPPROTO_IP;
+  c->cmsg_type = IP_PKTINFO;
+  c->cmsg_len = CMSG_LEN(sizeof info);
+  std::memcpy(CMSG_DATA(c), &info, sizeof info);
+  return CMSG_SPACE(sizeof info);
+}
+
+void take_pktinfo(msghdr& m, datagram& d) {
+  for (auto* c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
+    if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+      in_pktinfo info;
+      std::memcpy(&info, CMSG_DATA(c), sizeof info);
+      // spec_dst is our own address even when the datagram went to a broadcast address.
+      d.local = ip_address::v4(ntohl(info.ipi_spec_dst.s_addr));
+      d.interface = static_cast<std::uint32_t>(info.ipi_ifindex);
+    } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+      in6_pktinfo info;
+      std::memcpy(&info, CMSG_DATA(c), sizeof info);
+      std::array<std::uint8_t, 16> raw;
+      std::memcpy(raw.data(), &info.ipi6_addr, 16);
+      d.local = ip_address::v6(raw);
+      d.interface = info.ipi6_ifindex;
+    }
+  }
+}
+
+class uv_udp final : public udp_socket {
+public:
+  uv_udp(loop& owner, descriptor fd, endpoint local, bool connected)
+      : loop_(owner), fd_(std::move(fd)), local_(local), connected_(connected),
+        poller_(owner, fd_.get(), [this](bool readable, bool) {
+          if (readable) receive();
+        }) {}
+  ~uv_udp() override { *alive_ = false; }
+
+  void on_receive(receive_fn fn) override {
+    receive_fn_ = std::move(fn);
+    poller_.want(receive_fn_ != nullptr, false);
+  }
+
+  result<std::size_t> send(std::span<const datagram> batch) override {
+    std::size_t sent = 0;
+    int trouble = 0;
+    while (!batch.empty()) {
+      auto part = batch.first(std::min(batch.size(), max_batch));
+      std::size_t done = 0;
+      while (done < part.size()) {
+        int n = send_some(part.subspan(done));
+        if (n > 0) {
+          sent += static_cast<std::size_t>(n);
+          done += static_cast<std::size_t>(n);
+        } else if (errno == EINTR) {
+          continue;
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) {
+          return sent; // full: UDP drops the rest
+        } else {
+          if (!trouble) trouble = errno;
+          ++done; // this one cannot leave; the others can
+        }
+      }
+      batch = batch.subspan(part.size());
+    }
+    if (sent == 0 && trouble)
+      return system_fail(trouble, "cannot send from " + local_.to_string(), "udp.send");
+    return sent;
+  }
+
+  result<std::size_t> send_segments(const endpoint& peer, const ip_address& local, byte_view data,
+                                    std::size_t segment) override {
+    std::size_t sent = 0;
+    while (!data.empty()) {
+      auto count =
+          std::min({max_gso_segments, max_gso_bytes / segment, (data.size() + segment - 1) / segment});
+      auto part = data.first(std::min(data.size(), std::max<std::size_t>(1, count) * segment));
+      if (segmentation_ && part.size() > segment) {
+        if (send_segmented(peer, local, part, segment)) {
+          sent += (part.size() + segment - 1) / segment;
+          data = data.subspan(part.size());
+          continue;
+        }
+        if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) return sent;
+        if (errno == EINTR) continue;
+        // EIO: no checksum offload on the way; EINVAL: segments longer than the path's MTU; others: old
+        // kernels. One by one works in all of these.
+        if (errno != EINVAL && errno != EMSGSIZE) segmentation_ = false;
+      }
+      std::array<datagram, max_batch> each;
+      std::size_t n = 0;
+      for (std::size_t at = 0; at < part.size(); at += segment)
+        each[n++] = datagram{peer, local, 0, part.subspan(at, std::min(segment, part.size() - at))};
+      auto went = send(std::span(each.data(), n));
+      if (!went) return sent ? result<std::size_t>(sent) : went;
+      sent += *went;
+      if (*went < n) return sent;
+      data = data.subspan(part.size());
+    }
+    return sent;
+  }
+
+  endpoint local() const override { return local_; }
+
+private:
+  int send_some(std::span<const datagram> part) {
+    std::array<mmsghdr, max_batch> messages;
+    std::array<iovec, max_batch> vectors;
+    std::array<sockaddr_storage, max_batch> peers;
+    std::array<control_space, max_batch> controls;
+    for (std::size_t i = 0; i < part.size(); ++i) {
+      auto& h = messages[i].msg_hdr;
+      h = {};
+      vectors[i] = {const_cast<std::uint8_t*>(part[i].data.data()), part[i].data.size()};
+      h.msg_iov = &vectors[i];
+      h.msg_iovlen = 1;
+      if (!connected_) {
+        h.msg_namelen = to_sockaddr(part[i].peer, peers[i], v6());
+        h.msg_name = &peers[i];
+      }
+      h.msg_control = &controls[i];
+      h.msg_controllen = sizeof controls[i];
+      h.msg_controllen = put_pktinfo(h, part[i].local, part[i].interface, v6());
+      if (h.msg_controllen == 0) h.msg_control = nullptr;
+    }
+    if (part.size() == 1) return sendmsg(fd_.get(), &messages[0].msg_hdr, MSG_NOSIGNAL) < 0 ? -1 : 1;
+    return sendmmsg(fd_.get(), messages.data(), static_cast<unsigned>(part.size()), MSG_NOSIGNAL);
+  }
+
+  bool send_segmented(const endpoint& peer, const ip_address& local, byte_view data, std::size_t segment) {
+    msghdr h{};
+    iovec v{const_cast<std::uint8_t*>(data.data()), data.size()};
+    sockaddr_storage name;
+    control_space control{};
+    h.msg_iov = &v;
+    h.msg_iovlen = 1;
+    if (!connected_) {
+      h.msg_namelen = to_sockaddr(peer, name, v6());
+      h.msg_name = &name;
+    }
+    h.msg_control = &control;
+    h.msg_controllen = sizeof control;
+    auto used = put_pktinfo(h, local, 0, v6());
+    auto* c = reinterpret_cast<cmsghdr*>(control.bytes + used);
+    c->cmsg_level = SOL_UDP;
+    c->cmsg_type = UDP_SEGMENT;
+    c->cmsg_len = CMSG_LEN(sizeof(std::uint16_t));
+    auto size = static_cast<std::uint16_t>(segment);
+    std::memcpy(CMSG_DATA(c), &size, sizeof size);
+    h.msg_controllen = used + CMSG_SPACE(sizeof(std::uint16_t));
+    return sendmsg(fd_.get(), &h, MSG_NOSIGNAL) >= 0;
+  }
+
+  void receive() {
+    auto buffer = loop_.receive_buffer();
+    std::array<mmsghdr, receive_slots> messages;
+    std::array<iovec, receive_slots> vectors;
+    std::array<sockaddr_storage, receive_slots> peers;
+    std::array<control_space, receive_slots> controls;
+    std::array<datagram, receive_slots> out;
+    // A few rounds at most: other sockets of the loop get their turn under a flood.
+    for (int round = 0; round < 4; ++round) {
+      for (std::size_t i = 0; i < receive_slots; ++i) {
+        vectors[i] = {buffer.data() + i * receive_slot_size, receive_slot_size};
+        auto& h = messages[i].msg_hdr;
+        h = {};
+        h.msg_iov = &vectors[i];
+        h.msg_iovlen = 1;
+        h.msg_name = &peers[i];
+        h.msg_namelen = sizeof peers[i];
+        h.msg_control = &controls[i];
+        h.msg_controllen = sizeof controls[i];
+      }
+      int n = recvmmsg(fd_.get(), messages.data(), receive_slots, MSG_DONTWAIT, nullptr);
+      if (n <= 0) return; // nothing, or an ICMP error of an earlier send: the socket goes on
+      for (int i = 0; i < n; ++i) {
+        auto at = static_cast<std::size_t>(i);
+        out[at] = datagram{from_sockaddr(peers[at]), local_.address, 0,
+                           buffer.subspan(at * receive_slot_size, messages[at].msg_len)};
+        take_pktinfo(messages[at].msg_hdr, out[at]);
+      }
+      auto alive = alive_;
+      receive_fn_(std::span(out.data(), static_cast<std::size_t>(n)));
+      if (!*alive || !receive_fn_ || n < static_cast<int>(receive_slots)) return;
+    }
+  }
+
+  bool v6() const { return local_.address.is_v6(); }
+
+  loop& loop_;
+  descriptor fd_;
+  endpoint local_;
+  bool connected_;
+  bool segmentation_ = true;
+  receive_fn receive_fn_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  poller poller_;
+};
+
+} // namespace
+
+result<std::unique_ptr<udp_socket>> make_udp(loop& owner, const udp_options& o) {
+  bool v6 = o.local.address.is_v6();
+  auto where = "UDP " + o.local.to_string() + (o.device.empty() ? "" : " on " + o.device);
+  descriptor fd(socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) return system_fail(errno, where, "udp.bind");
+  auto set = [&](int level, int name, int value) {
+    return setsockopt(fd.get(), level, name, &value, sizeof value) == 0;
+  };
+  bool ok = v6 ? set(IPPROTO_IPV6, IPV6_V6ONLY, 1) && set(IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
+               : set(IPPROTO_IP, IP_PKTINFO, 1);
+  if (o.broadcast) ok = ok && set(SOL_SOCKET, SO_BROADCAST, 1);
+  if (o.reuse_port) ok = ok && set(SOL_SOCKET, SO_REUSEPORT, 1);
+  // FORCE needs CAP_NET_ADMIN; without it the system's limit holds, which is no error.
+  if (o.receive_buffer > 0 && !set(SOL_SOCKET, SO_RCVBUFFORCE, o.receive_buffer))
+    set(SOL_SOCKET, SO_RCVBUF, o.receive_buffer);
+  if (!ok) return system_fail(errno, where, "udp.bind");
+  if (auto bound = bind_device(fd.get(), o.device); !bound) return tl::unexpected(bound.error());
+  sockaddr_storage name;
+  auto length = to_sockaddr(o.local, name, v6);
+  if (bind(fd.get(), reinterpret_cast<sockaddr*>(&name), length) != 0)
+    return system_fail(errno, where, "udp.bind");
+  if (o.peer) {
+    length = to_sockaddr(*o.peer, name, v6);
+    if (connect(fd.get(), reinterpret_cast<sockaddr*>(&name), length) != 0)
+      return system_fail(errno, "UDP to " + o.peer->to_string(), "udp.connect");
+  }
+  auto local = local_of(fd.get());
+  return std::make_unique<uv_udp>(owner, std::move(fd), local, o.peer.has_value());
+}
+
+} // namespace netlab::io
