@@ -13,7 +13,7 @@
 namespace netlab::tftp {
 
 // One request and what became of it.
-struct access {
+struct access_record {
   endpoint client;
   ip_address server; // the address that was asked
   std::string path;  // cleaned where it could be, else as the client wrote it, made printable
@@ -45,7 +45,7 @@ struct server_config {
   std::size_t max_transfers = 1024;
   std::size_t max_transfers_per_client = 64; // an address counts as one client
   // After every request, refused ones included. Must not destroy the server.
-  std::function<void(const access&)> on_access;
+  std::function<void(const access_record&)> on_access;
 };
 
 // A read-only TFTP server. Owns its sockets, transfers and one timer; belongs to its runtime's loop and is

@@ -44,13 +44,13 @@ receiver::output receiver::on_packet(const endpoint& from, byte_view bytes, boot
       return acknowledge(acked_);
     return {};
   }
-  if (!packet)
-    return give_up(errc::protocol, "the server sent a broken packet: " + packet.error().message,
-                   error_code::illegal_operation, now);
   if (!peer_) {
     peer_ = from;
     result_.server = from;
   }
+  if (!packet)
+    return give_up(errc::protocol, "the server sent a broken packet: " + packet.error().message,
+                   error_code::illegal_operation, now);
   if (auto* block = std::get_if<data_block>(&*packet)) return on_data(*block, now);
   if (auto* answer = std::get_if<oack>(&*packet)) return on_oack(*answer, now);
   if (auto* complaint = std::get_if<error_packet>(&*packet)) return on_error(*complaint, now);

@@ -485,7 +485,7 @@ struct server::impl {
   void tell(const transfer& t, const transfer_report& report) {
     if (t.on_done) t.on_done(report);
     if (!config.on_access) return;
-    access out;
+    access_record out;
     out.client = t.client;
     out.server = t.local;
     out.path = t.path;
@@ -578,7 +578,7 @@ struct server::impl {
                           printable(asked.file) + ": " + why,
                 {{"server", config.name}, {"client", d.peer.to_string()}, {"file", std::string(asked.file)}});
     if (!config.on_access) return;
-    access out;
+    access_record out;
     out.client = d.peer;
     out.server = d.local;
     out.path = printable(asked.file);
