@@ -69,11 +69,11 @@ TEST_CASE("tftp codec: zero bytes behind a request's options are let through") {
 }
 
 TEST_CASE("tftp codec: broken packets say why") {
-  for (auto bytes :
-       {""s, "\0"s, "\0\0"s, "\0\7rest"s, "\1\1x\0octet\0"s, "\0\1"s, "\0\1x"s, "\0\1x\0"s, "\0\1x\0octet"s,
-        "\0\1x\0octet\0blksize"s, "\0\1x\0octet\0blksize\0"s, "\0\1x\0octet\0blksize\0"
-                                                              "14"s,
-        "\0\3"s, "\0\3\0"s, "\0\4"s, "\0\4\0"s, "\0\4\0\1\0"s, "\0\5\0"s, "\0\6blksize\0"s}) {
+  for (auto bytes : {""s, "\0"s, "\0\0"s, "\0\7rest"s, "\1\1x\0octet\0"s, "\0\1"s, "\0\1x"s, "\0\1x\0"s,
+                     "\0\1x\0octet"s, "\0\1x\0octet\0blksize"s, "\0\1x\0octet\0blksize\0"s,
+                     "\0\1x\0octet\0blksize\0"
+                     "14"s,
+                     "\0\3"s, "\0\3\0"s, "\0\4"s, "\0\4\0"s, "\0\4\0\1\0"s, "\0\5\0"s, "\0\6blksize\0"s}) {
     decoded in(bytes);
     CAPTURE(to_hex(as_bytes(bytes)));
     REQUIRE_FALSE(in.value);

@@ -24,8 +24,9 @@ std::string sample(std::size_t size) {
 // A server on real sockets with a folder of its own.
 struct real_lab {
   explicit real_lab(std::string_view address = "127.0.0.1", bool single_port = false)
-      : run{loop.clock(), loop.scheduler(), loop.random(), loop.net(), loop.files(), loop.processes(),
-            http,         log(logged, loop.clock()), counters} {
+      : run{loop.clock(), loop.scheduler(), loop.random(), loop.net(),
+            loop.files(), loop.processes(), http,          log(logged, loop.clock()),
+            counters} {
     server_config config;
     config.listen = {{*ip_address::parse(address), 0}};
     config.root = folder.path();
@@ -160,7 +161,8 @@ TEST_CASE("tftp on real sockets: curl fetches files, and sees what is missing") 
     std::ifstream file(l.folder / "out");
     CHECK((std::string(std::istreambuf_iterator<char>(file), {}) == big));
   }
-  auto bare = l.run_process({"curl", "-sS", "--max-time", "8", "--tftp-no-options", l.url("big"), "-o", l.folder / "out"});
+  auto bare = l.run_process(
+      {"curl", "-sS", "--max-time", "8", "--tftp-no-options", l.url("big"), "-o", l.folder / "out"});
   CHECK_MESSAGE(bare.exit_code == 0, bare.errors);
   auto absent = l.run_process({"curl", "-sS", "--max-time", "8", l.url("absent")});
   CHECK(absent.exit_code == 68); // CURLE_TFTP_NOTFOUND
@@ -178,7 +180,8 @@ TEST_CASE("tftp on real sockets: tftp-hpa fetches a file") {
   auto text = sample(70000);
   l.write("file", text);
   auto port = std::to_string(l.served->local().at(0).port);
-  auto how = l.run_process({"tftp", "-m", "binary", "127.0.0.1", port, "-c", "get", "file", l.folder / "out"});
+  auto how =
+      l.run_process({"tftp", "-m", "binary", "127.0.0.1", port, "-c", "get", "file", l.folder / "out"});
   CHECK_MESSAGE(how.exit_code == 0, how.errors);
   std::ifstream file(l.folder / "out");
   CHECK((std::string(std::istreambuf_iterator<char>(file), {}) == text));

@@ -30,8 +30,7 @@ options wants(std::optional<std::uint32_t> blksize, std::optional<std::uint32_t>
 // A sender with a clock of its own, seen packet by packet.
 struct bench {
   bench(std::size_t size, const options& wanted, send_limits limits = {})
-      : text(sample(size)),
-        engine(make_content(text), negotiate(wanted, limits, text->size()), now) {}
+      : text(sample(size)), engine(make_content(text), negotiate(wanted, limits, text->size()), now) {}
 
   // The block numbers of what the engine sends; -1 for an OACK, -2 for an ERROR.
   std::vector<int> blocks(sender::output out) {
@@ -40,8 +39,10 @@ struct bench {
       auto part = out.bytes.first(std::min(out.segment, out.bytes.size()));
       auto packet = decode(part);
       REQUIRE(packet);
-      if (auto* data = std::get_if<data_block>(&*packet)) seen.push_back(data->block);
-      else seen.push_back(std::holds_alternative<oack>(*packet) ? -1 : -2);
+      if (auto* data = std::get_if<data_block>(&*packet))
+        seen.push_back(data->block);
+      else
+        seen.push_back(std::holds_alternative<oack>(*packet) ? -1 : -2);
       out.bytes = out.bytes.subspan(part.size());
     }
     return seen;

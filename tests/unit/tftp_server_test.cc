@@ -44,8 +44,10 @@ struct memory_source final : asset_source {
       out.on_done = [this](const transfer_report& report) { reports.push_back(report); };
       reply(std::move(out));
     };
-    if (hold) later.push_back(answer);
-    else answer();
+    if (hold)
+      later.push_back(answer);
+    else
+      answer();
   }
 };
 
@@ -227,9 +229,12 @@ TEST_CASE("tftp server: a bad network slows transfers down and breaks none") {
       l.network.rule = [&](const test::packet_in_flight&) {
         test::fate what;
         auto dice = random.u32() % 100;
-        if (dice < 6) what.copies = 0;
-        else if (dice < 12) what.copies = 2;
-        else if (dice < 18) what.delay = std::chrono::microseconds(random.u32() % 3000);
+        if (dice < 6)
+          what.copies = 0;
+        else if (dice < 12)
+          what.copies = 2;
+        else if (dice < 18)
+          what.delay = std::chrono::microseconds(random.u32() % 3000);
         return what;
       };
       auto ask = lab::ask("f", 512, window);

@@ -38,11 +38,11 @@ struct get_result {
   std::uint32_t blksize = default_blksize, windowsize = 1; // what held
   options granted;                                         // the server's OACK; nothing set without one
   endpoint server;                                         // where it sent from
-  std::uint64_t blocks = 0;          // received in order
-  std::uint64_t duplicates = 0;      // DATA that had come before
-  std::uint64_t gaps = 0;            // times that a block of a window was missing
-  std::uint64_t retransmissions = 0; // of ours
-  std::uint64_t strangers = 0;       // datagrams from another address or port
+  std::uint64_t blocks = 0;                                // received in order
+  std::uint64_t duplicates = 0;                            // DATA that had come before
+  std::uint64_t gaps = 0;                                  // times that a block of a window was missing
+  std::uint64_t retransmissions = 0;                       // of ours
+  std::uint64_t strangers = 0;                             // datagrams from another address or port
 };
 
 struct get_callbacks {

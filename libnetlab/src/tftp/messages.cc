@@ -63,9 +63,9 @@ constexpr message msg_stopped{"NL-TFTP-014", log_level::warn,
 
 std::span<const message* const> messages() {
   static constexpr std::array<const message*, 14> all = {
-      &msg_sent,         &msg_not_found,           &msg_refused_path, &msg_write_refused, &msg_client_error,
-      &msg_timeout,      &msg_limit,               &msg_malformed,    &msg_content_failed,
-      &msg_waiting_for_address, &msg_no_socket, &msg_probe,        &msg_asked_again,   &msg_stopped};
+      &msg_sent,      &msg_not_found, &msg_refused_path, &msg_write_refused,  &msg_client_error,
+      &msg_timeout,   &msg_limit,     &msg_malformed,    &msg_content_failed, &msg_waiting_for_address,
+      &msg_no_socket, &msg_probe,     &msg_asked_again,  &msg_stopped};
   return all;
 }
 

@@ -34,8 +34,10 @@ void netascii_decoder::convert(byte_view in, std::string& out) {
       }
       out += '\r';
     }
-    if (byte == '\r') after_cr_ = true;
-    else out += static_cast<char>(byte);
+    if (byte == '\r')
+      after_cr_ = true;
+    else
+      out += static_cast<char>(byte);
   }
 }
 

@@ -48,10 +48,14 @@ result<options> take_options(byte_view bytes, std::size_t at) {
     if (!take_text(bytes, at, name)) return malformed("an option's name is not terminated");
     if (!take_text(bytes, at, value)) return malformed("an option's value is missing or not terminated");
     bool understood = false;
-    if (iequals(name, "blksize")) understood = keep(out.blksize, value);
-    else if (iequals(name, "windowsize")) understood = keep(out.windowsize, value);
-    else if (iequals(name, "timeout")) understood = keep(out.timeout, value);
-    else if (iequals(name, "tsize")) understood = keep(out.tsize, value);
+    if (iequals(name, "blksize"))
+      understood = keep(out.blksize, value);
+    else if (iequals(name, "windowsize"))
+      understood = keep(out.windowsize, value);
+    else if (iequals(name, "timeout"))
+      understood = keep(out.timeout, value);
+    else if (iequals(name, "tsize"))
+      understood = keep(out.tsize, value);
     if (!understood) ++out.unknown;
   }
   return out;
@@ -66,9 +70,12 @@ result<packet> take_request(byte_view bytes, bool write) {
   std::string_view mode;
   if (!take_text(bytes, at, out.file)) return malformed("the file name is not terminated");
   if (!take_text(bytes, at, mode)) return malformed("the mode is missing or not terminated");
-  if (iequals(mode, "octet")) out.mode = transfer_mode::octet;
-  else if (iequals(mode, "netascii")) out.mode = transfer_mode::netascii;
-  else out.mode = transfer_mode::other;
+  if (iequals(mode, "octet"))
+    out.mode = transfer_mode::octet;
+  else if (iequals(mode, "netascii"))
+    out.mode = transfer_mode::netascii;
+  else
+    out.mode = transfer_mode::other;
   auto wanted = take_options(bytes, at);
   if (!wanted) return tl::unexpected(wanted.error());
   out.wanted = *wanted;

@@ -112,8 +112,8 @@ receiver::output receiver::on_data(const data_block& block, boot_time now) {
                    "a block of " + std::to_string(block.bytes.size()) + " bytes where " +
                        std::to_string(result_.blksize) + " were agreed",
                    error_code::illegal_operation, now);
-  auto ahead =
-      static_cast<std::int16_t>(static_cast<std::uint16_t>(block.block - static_cast<std::uint16_t>(expected_)));
+  auto ahead = static_cast<std::int16_t>(
+      static_cast<std::uint16_t>(block.block - static_cast<std::uint16_t>(expected_)));
   if (ahead > 0) {
     if (ahead >= static_cast<int>(result_.windowsize)) return {};
     // RFC 7440 §4: a hole in the window; say once where it is, the server sends again from there.

@@ -48,8 +48,8 @@ private:
   get_options what_;
   options asked_;
   phase phase_ = phase::asking;
-  byte_vector out_;   // the request, later the last ACK
-  byte_vector error_; // apart, because the request may have to go out again
+  byte_vector out_;              // the request, later the last ACK
+  byte_vector error_;            // apart, because the request may have to go out again
   std::optional<endpoint> peer_; // the server's address of this transfer
   std::uint64_t expected_ = 1;   // the block that is next
   std::uint64_t acked_ = 0;      // the last that we acknowledged

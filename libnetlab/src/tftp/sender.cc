@@ -44,8 +44,8 @@ agreement negotiate(const options& wanted, const send_limits& limits, std::optio
 }
 
 sender::sender(std::unique_ptr<content> what, const agreement& terms, boot_time now)
-    : content_(std::move(what)), terms_(terms), started_(now), ended_(now), deadline_(now),
-      window_sent_(now), wait_(terms.timeout) {
+    : content_(std::move(what)), terms_(terms), started_(now), ended_(now), deadline_(now), window_sent_(now),
+      wait_(terms.timeout) {
   if (terms_.reply.any()) phase_ = phase::oack;
 }
 
@@ -159,9 +159,9 @@ bool sender::load(std::uint64_t first, boot_time now) {
     blocks = static_cast<std::size_t>(std::min<std::uint64_t>(blocks, total + 1 - std::min(first, total)));
   }
   if (buffer_.size() < blocks * stride()) buffer_.resize(blocks * stride());
-  auto got = content_->read((first - 1) * terms_.blksize,
-                            block_layout{byte_span(buffer_).first(blocks * stride()), header_size,
-                                         terms_.blksize, blocks});
+  auto got =
+      content_->read((first - 1) * terms_.blksize, block_layout{byte_span(buffer_).first(blocks * stride()),
+                                                                header_size, terms_.blksize, blocks});
   if (!got) {
     fail_with(error_code::undefined, got.error().message, ending::local_error, now);
     return false;
@@ -182,7 +182,8 @@ sender::output sender::on_error(const error_packet& complaint, boot_time now) {
   // EDK2 learns the size first: it asks for tsize, answers the OACK with ERROR 8 "User aborted the
   // transfer" and asks again. Others abort with code 0. The same code with another text means that the
   // client did not like our OACK.
-  bool aborted = complaint.code == 0 || complaint.code == static_cast<std::uint16_t>(error_code::option_refused);
+  bool aborted =
+      complaint.code == 0 || complaint.code == static_cast<std::uint16_t>(error_code::option_refused);
   if (terms_.size_asked && base_ == 1 && aborted &&
       (complaint.text.empty() || mentions_abort(complaint.text))) {
     ending_ = ending::probe;
@@ -200,8 +201,10 @@ sender::output sender::on_deadline(boot_time now) {
   if (finished() || now < deadline_) return {};
   if (attempts_ >= terms_.retries) {
     std::string reason = "the client does not answer";
-    if (last_ && sent_ == *last_) reason = "everything was sent, but the client never confirmed the end";
-    else if (answered_) reason = "the client stopped answering";
+    if (last_ && sent_ == *last_)
+      reason = "everything was sent, but the client never confirmed the end";
+    else if (answered_)
+      reason = "the client stopped answering";
     return fail_with(error_code::undefined, std::move(reason), ending::timeout, now);
   }
   ++attempts_;

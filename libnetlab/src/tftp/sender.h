@@ -15,7 +15,7 @@ struct send_limits {
   std::uint32_t max_blksize = tftp::max_blksize; // at least 8
   std::uint32_t max_windowsize = 64;             // at least 1
   std::size_t max_window_bytes = 512u << 10;     // bounds the buffer that a client can make us hold
-  duration timeout = std::chrono::seconds(1);    // before the first retransmission, when the client names none
+  duration timeout = std::chrono::seconds(1); // before the first retransmission, when the client names none
   duration max_timeout = std::chrono::seconds(8);
   unsigned retries = 6; // retransmissions without progress before a transfer is given up
 };

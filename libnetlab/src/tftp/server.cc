@@ -122,16 +122,16 @@ struct server::impl {
       return fail(errc::invalid, config.name + ": max_blksize lies between 8 and 65464");
     if (config.max_windowsize < 1 || config.max_windowsize > 1024)
       return fail(errc::invalid, config.name + ": max_windowsize lies between 1 and 1024");
-    if (config.timeout <= duration{}) return fail(errc::invalid, config.name + ": timeout is longer than nothing");
+    if (config.timeout <= duration{})
+      return fail(errc::invalid, config.name + ": timeout is longer than nothing");
     for (const auto& wanted : config.listen) {
       listeners.push_back(std::make_unique<listening>());
       listeners.back()->wanted = wanted;
       auto bound = bind(*listeners.back());
       if (bound) continue;
       if (bound.error().code == errc::unreachable && watch()) {
-        world.log(msg_waiting_for_address,
-                  config.name + ": waits for " + wanted.address.to_string() + " to listen on " +
-                      wanted.to_string());
+        world.log(msg_waiting_for_address, config.name + ": waits for " + wanted.address.to_string() +
+                                               " to listen on " + wanted.to_string());
         continue;
       }
       listeners.clear();
@@ -273,17 +273,17 @@ struct server::impl {
     question.server = t.local;
     question.server_port = at.socket->local().port;
     question.path = t.path;
-    config.source->open(question, [weak = std::weak_ptr(self), client = t.client,
-                                   serial = t.serial](result<asset> reply) {
-      auto alive = weak.lock();
-      auto* waiting = alive ? (*alive)->find(client, serial) : nullptr;
-      if (waiting) return (*alive)->on_reply(*waiting, std::move(reply));
-      if (reply && reply->on_done) {
-        transfer_report gone;
-        gone.reason = "the client went away before the answer was ready";
-        reply->on_done(gone);
-      }
-    });
+    config.source->open(
+        question, [weak = std::weak_ptr(self), client = t.client, serial = t.serial](result<asset> reply) {
+          auto alive = weak.lock();
+          auto* waiting = alive ? (*alive)->find(client, serial) : nullptr;
+          if (waiting) return (*alive)->on_reply(*waiting, std::move(reply));
+          if (reply && reply->on_done) {
+            transfer_report gone;
+            gone.reason = "the client went away before the answer was ready";
+            reply->on_done(gone);
+          }
+        });
   }
 
   transfer* find(const endpoint& client, std::uint64_t serial) {
@@ -365,15 +365,17 @@ struct server::impl {
         // RFC 1350 §4: tell the stranger, leave the transfer alone.
         count.stray.add();
         if (opcode_of(each.data) != opcode::error)
-          (void)t.socket->send(datagram{each.peer, {}, 0,
-                                        encode_error(error_code::unknown_transfer_id, "unknown transfer ID")});
+          (void)t.socket->send(datagram{
+              each.peer, {}, 0, encode_error(error_code::unknown_transfer_id, "unknown transfer ID")});
         continue;
       }
       if (!step(t, t.engine->on_packet(each.data, now))) return;
     }
   }
 
-  void on_transfer(transfer& t, const datagram& d, boot_time now) { advance(t, t.engine->on_packet(d.data, now)); }
+  void on_transfer(transfer& t, const datagram& d, boot_time now) {
+    advance(t, t.engine->on_packet(d.data, now));
+  }
 
   void advance(transfer& t, const sender::output& out) { (void)step(t, out); }
 
@@ -395,8 +397,10 @@ struct server::impl {
     auto from = t.socket ? ip_address{} : t.local;
     auto sent = out.bytes.size() > out.segment ? socket.send_segments(t.client, from, out.bytes, out.segment)
                                                : socket.send(datagram{t.client, from, 0, out.bytes});
-    if (!sent) t.send_trouble = sent.error().message;
-    else count.bytes.add(out.bytes.size());
+    if (!sent)
+      t.send_trouble = sent.error().message;
+    else
+      count.bytes.add(out.bytes.size());
   }
 
   void turn_down(transfer& t, const error& why) {
@@ -528,9 +532,12 @@ struct server::impl {
       auto* t = find(top.client, top.serial);
       if (!t || top.when != t->heap_at) continue;
       t->in_heap = false;
-      if (t->deadline() > now) schedule(*t);
-      else if (t->engine) advance(*t, t->engine->on_deadline(now));
-      else turn_down(*t, error{errc::timeout, "the file's source did not answer in time", "tftp.open"});
+      if (t->deadline() > now)
+        schedule(*t);
+      else if (t->engine)
+        advance(*t, t->engine->on_deadline(now));
+      else
+        turn_down(*t, error{errc::timeout, "the file's source did not answer in time", "tftp.open"});
     }
     arm();
   }
@@ -574,8 +581,9 @@ struct server::impl {
               const std::string& why) {
     say_error(at, d, code, why);
     if (world.log.enabled(what.level))
-      world.log(what, d.peer.address.to_string() + ": " + (asked.write ? "write of " : "") +
-                          printable(asked.file) + ": " + why,
+      world.log(what,
+                d.peer.address.to_string() + ": " + (asked.write ? "write of " : "") + printable(asked.file) +
+                    ": " + why,
                 {{"server", config.name}, {"client", d.peer.to_string()}, {"file", std::string(asked.file)}});
     if (!config.on_access) return;
     access_record out;
@@ -589,8 +597,7 @@ struct server::impl {
 
   void log_line(const message& what, const transfer& t, const std::string& text) {
     if (!world.log.enabled(what.level)) return;
-    log_fields fields = {
-        {"server", config.name}, {"client", t.client.to_string()}, {"file", t.path}};
+    log_fields fields = {{"server", config.name}, {"client", t.client.to_string()}, {"file", t.path}};
     if (t.engine) {
       fields.emplace_back("blksize", std::to_string(t.engine->terms().blksize));
       fields.emplace_back("windowsize", std::to_string(t.engine->terms().windowsize));

@@ -87,7 +87,8 @@ private:
 
 class fake_socket final : public udp_socket {
 public:
-  fake_socket(fake_host& host, endpoint local) : host_(host), local_(local) {}
+  fake_socket(fake_host& host, endpoint local, std::optional<endpoint> peer)
+      : host_(host), local_(local), peer_(peer) {}
   ~fake_socket() override;
 
   void on_receive(receive_fn fn) override { receive_ = std::make_shared<receive_fn>(std::move(fn)); }
@@ -106,7 +107,7 @@ public:
   endpoint local() const override { return local_; }
 
   void deliver(const packet_in_flight& packet) {
-    if (!receive_ || !*receive_) return;
+    if (!receive_ || !*receive_ || (peer_ && packet.from != *peer_)) return;
     auto keep = receive_; // the callback may destroy this socket
     datagram d{packet.from, packet.to.address, 1, packet.bytes};
     (*keep)(std::span(&d, 1));
@@ -115,6 +116,7 @@ public:
 private:
   fake_host& host_;
   endpoint local_;
+  std::optional<endpoint> peer_;
   std::shared_ptr<receive_fn> receive_;
 };
 
@@ -193,7 +195,7 @@ inline result<std::unique_ptr<udp_socket>> fake_host::udp(const udp_options& opt
   }
   if (network_.sockets_.contains(local))
     return fail(errc::exists, local.to_string() + " is taken", "udp.bind");
-  auto out = std::make_unique<fake_socket>(*this, local);
+  auto out = std::make_unique<fake_socket>(*this, local, options.peer);
   network_.sockets_[local] = out.get();
   --sockets_left;
   ++open_sockets;
