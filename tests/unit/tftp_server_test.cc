@@ -223,9 +223,9 @@ TEST_CASE("tftp server: a bad network slows transfers down and breaks none") {
     for (std::uint32_t window : {1u, 4u, 16u}) {
       CAPTURE(seed);
       CAPTURE(window);
+      seeded_random random(seed); // outlives the lab, which still sends while it ends
       lab l([](server_config& c) { c.retries = 12; });
       l.source.files["/f"] = sample(512 * 60 + 7);
-      seeded_random random(seed);
       l.network.rule = [&](const test::packet_in_flight&) {
         test::fate what;
         auto dice = random.u32() % 100;
@@ -249,9 +249,9 @@ TEST_CASE("tftp server: a bad network slows transfers down and breaks none") {
 }
 
 TEST_CASE("tftp server: a hole in a window is mended at once, not by a timeout") {
+  std::size_t lost = 0;
   lab l;
   l.source.files["/f"] = sample(512 * 40);
-  std::size_t lost = 0;
   l.network.rule = [&](const test::packet_in_flight& packet) {
     test::fate what;
     bool data = packet.bytes.size() > 1 && packet.bytes[1] == 3;
@@ -542,9 +542,9 @@ TEST_CASE("tftp server: several clients at once, limits for all and for each") {
 }
 
 TEST_CASE("tftp server: single-port mode answers everything from the port that was asked") {
+  std::size_t others = 0;
   lab l([](server_config& c) { c.single_port = true; });
   l.source.files["/f"] = sample(512 * 30 + 1);
-  std::size_t others = 0;
   l.network.on_send = [&](const test::packet_in_flight& packet) {
     if (packet.from.address == *ip_address::parse("10.0.0.1") && packet.from.port != 69) ++others;
   };
@@ -706,11 +706,11 @@ TEST_CASE("tftp server: no socket for a transfer is said on the wire and in the 
 }
 
 TEST_CASE("tftp server: draining lets transfers end and takes no new ones") {
+  bool drained = false;
   lab l;
   l.source.files["/f"] = sample(50000);
   auto& c = l.get(lab::ask("f"));
   l.time.advance(3ms);
-  bool drained = false;
   l.served->drain([&] { drained = true; });
   CHECK_FALSE(drained);
   auto late = lab::ask("f");
