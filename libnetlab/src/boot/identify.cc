@@ -98,9 +98,14 @@ machine service::impl::identify(const node_identity& seen, const text_map& query
     if (auto uuid = uuid::parse(parameter("uuid")); uuid && !uuid->is_nil()) id.uuid = *uuid;
   if (id.serial.empty()) id.serial = parameter("serial");
 
-  const node* known = world.find_node ? world.find_node(id) : nullptr;
+  // Who says its MAC or UUID is not taken for the node that had its address before.
+  auto find = [&](node_identity by) -> const node* {
+    if (by.mac || by.uuid) by.address.reset();
+    return world.find_node ? world.find_node(by) : nullptr;
+  };
+  const node* known = find(id);
   const memory* met = recall(id);
-  if (!known && met && world.find_node) known = world.find_node(met->node);
+  if (!known && met) known = find(met->node);
   if (met) {
     if (!id.mac) id.mac = met->node.mac;
     if (!id.uuid) id.uuid = met->node.uuid;
@@ -191,7 +196,7 @@ std::optional<std::string> service::impl::variable(const machine& m, const choic
   if (name == "serial") return f.serial;
   if (name == "ip") return f.address;
   if (name == "role") return f.role;
-  if (name == "arch") return std::string(arch);
+  if (name == "arch") return arch == "unknown" ? std::string{} : std::string(arch);
   if (name == "firmware") return f.firmware;
   if (name == "profile") return c.profile ? c.profile->name : std::string{};
   if (name == "group") return c.group ? c.group->name : std::string{};
