@@ -7,19 +7,24 @@ namespace netlab::lua {
 api describe_everything() {
   api out;
   bind_args(out);
+  bind_boot(out);
+  bind_dhcp(out);
   bind_err(out);
   bind_fs(out);
   bind_http(out);
+  bind_http_server(out);
   bind_json(out);
   bind_log(out);
   bind_network(out);
   bind_nodes(out);
   bind_plugin(out);
+  bind_probe(out);
   bind_process(out);
   bind_state(out);
   bind_tasks(out);
   bind_template(out);
   bind_test(out);
+  bind_tftp(out);
   bind_yaml(out);
   return out;
 }

@@ -3,24 +3,33 @@
 namespace netlab::lua {
 
 class api;
+class host;
 
 // One function a file, one file a room: each adds its constructors, functions and handle kinds.
 // A new room adds its line here and in describe_everything().
 void bind_args(api&);
+void bind_boot(api&);
+void bind_dhcp(api&);
 void bind_err(api&);
 void bind_fs(api&);
 void bind_http(api&);
+void bind_http_server(api&);
 void bind_json(api&);
 void bind_log(api&);
 void bind_network(api&);
 void bind_nodes(api&);
 void bind_plugin(api&);
+void bind_probe(api&);
 void bind_process(api&);
 void bind_state(api&);
 void bind_tasks(api&);
 void bind_template(api&);
 void bind_test(api&);
+void bind_tftp(api&);
 void bind_yaml(api&);
+
+// The control socket's verbs about leases.
+void add_dhcp_verbs(host& h);
 
 // Everything that recipes can name.
 api describe_everything();

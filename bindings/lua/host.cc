@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "bindings.h"
 #include "bundle.h"
 #include "handle.h"
 #include "messages.h"
 #include "netlab/files.h"
 #include "netlab/text.h"
 #include "plugin.h"
+#include "story.h"
 
 namespace netlab::lua {
 
@@ -31,7 +33,7 @@ host::host(runtime world, std::function<runtime&()> bytes, const api& described,
       recipe_folder_(folder_of(options_.recipe)), nodes_(std::make_unique<node_directory>()),
       vm_(std::make_unique<vm>(*this, options_.vm)), graph_(std::make_unique<lua::graph>()),
       plugins_(std::make_unique<lua::plugins>(*this)),
-      tasks_(std::make_unique<lua::tasks>(*vm_, world_.scheduler)) {
+      tasks_(std::make_unique<lua::tasks>(*vm_, world_.scheduler)), story_(std::make_unique<lua::story>(*this)) {
   lua_State* L = vm_->main();
   install_handles(L, api_);
   push_module(L, api_);
@@ -55,6 +57,7 @@ host::host(runtime world, std::function<runtime&()> bytes, const api& described,
     });
   }
   tasks_->on_idle = [this] { maybe_end(); };
+  add_dhcp_verbs(*this);
   on_control("status", [this](const json&) -> result<json> { return status(); });
 }
 
@@ -185,6 +188,7 @@ result<void> host::start() {
     if (auto made = world_.files.make_folders(state_folder_, 0750); !made)
       return fail(made.error().code, "the state folder cannot be made: " + made.error().message, "state");
   }
+  story_->start();
   for (const auto& s : graph_->services()) {
     auto ok = s->start(*this);
     if (ok) {

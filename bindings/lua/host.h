@@ -18,6 +18,7 @@
 namespace netlab::lua {
 
 class plugins;
+class story;
 
 enum class phase { declare, link, start, run, stop };
 
@@ -48,6 +49,7 @@ public:
   lua::tasks& tasks() { return *tasks_; }
   lua::graph& graph() { return *graph_; }
   node_directory& nodes() { return *nodes_; }
+  lua::story& story() { return *story_; }
   lua::plugins& plugins() { return *plugins_; }
   const api& described() const { return api_; }
   const host_options& options() const { return options_; }
@@ -119,6 +121,7 @@ private:
   std::unique_ptr<lua::graph> graph_;
   std::unique_ptr<lua::plugins> plugins_;
   std::unique_ptr<lua::tasks> tasks_;
+  std::unique_ptr<lua::story> story_;
   std::vector<std::shared_ptr<service>> started_;
   std::vector<boot_event_fn> boot_listeners_;
   std::map<std::string, control_verb> verbs_;

@@ -1,5 +1,11 @@
 #include "messages.h"
 
+#include "netlab/boot_service.h"
+#include "netlab/dhcp_messages.h"
+#include "netlab/http_server.h"
+#include "netlab/store_messages.h"
+#include "netlab/tftp.h"
+
 namespace netlab::lua {
 
 namespace messages {
@@ -44,8 +50,16 @@ const message main_failed{"NL-LUA-005", log_level::error, "netlab.main raised an
 
 std::vector<const message*> all_messages() {
   using namespace messages;
-  return {&ready,         &stopping,    &drain_late,      &start_failed, &control_off,
-          &recipe_failed, &task_failed, &handler_stopped, &loop_stalled, &main_failed};
+  std::vector<const message*> out = {
+      &ready,         &stopping,    &drain_late,      &start_failed, &control_off,
+      &recipe_failed, &task_failed, &handler_stopped, &loop_stalled, &main_failed};
+  auto room = [&](auto table) { out.insert(out.end(), table.begin(), table.end()); };
+  room(dhcp::dhcp_messages());
+  room(tftp::messages());
+  room(http_messages());
+  room(boot::messages());
+  room(store_messages());
+  return out;
 }
 
 } // namespace netlab::lua

@@ -92,6 +92,33 @@ int dhcp_probe(call& c) {
   });
 }
 
+// The interface as recipes see it, or nil.
+int interface_info(call& c) {
+  auto name = c.text(1, "the interface");
+  auto all = c.owner.world().net.interfaces();
+  if (!all) return c.fail(all.error());
+  for (const auto& i : *all) {
+    if (i.name != name) continue;
+    json addresses = json::array();
+    for (const auto& a : i.addresses) addresses.push_back(a.to_string());
+    return c.give(json{{"name", i.name}, {"mac", i.mac.to_string()}, {"up", i.up}, {"mtu", i.mtu}, {"index", i.index}, {"addresses", std::move(addresses)}});
+  }
+  return c.fail(error{errc::not_found, "there is no interface \"" + name + "\"", "net.interface"});
+}
+
+template<bool add> int change_address(call& c) {
+  c.need_running();
+  auto name = c.text(1, "the interface");
+  auto address = cidr::parse(c.text(2, "the address"));
+  if (!address) c.refuse(address.error().message);
+  auto& net = c.owner.world().net;
+  auto all = net.interfaces();
+  if (!all) return c.fail(all.error());
+  for (const auto& i : *all)
+    if (i.name == name) return c.give(add ? net.add_address(i.index, *address) : net.remove_address(i.index, *address));
+  return c.fail(error{errc::not_found, "there is no interface \"" + name + "\"", "net.address"});
+}
+
 // --- a virtual iPXE
 
 class ipxe_object final : public object {
@@ -173,6 +200,14 @@ int talos_config_url(call& c) {
 } // namespace
 
 void bind_probe(api& a) {
+  a.function({"net.interface", interface_info, "What this machine's interface is like.", {{"name", "string", ""}},
+              {{"interface", "table?", "{ name, mac, up, mtu, index, addresses }"}, {"err?", "netlab.error", ""}}, false, {}});
+  a.function({"net.add_address", change_address<true>, "Gives an interface an address (CAP_NET_ADMIN).",
+              {{"interface", "string", ""}, {"address", "string", "with the prefix length"}},
+              {{"ok", "boolean?", ""}, {"err?", "netlab.error", ""}}, false, {}});
+  a.function({"net.remove_address", change_address<false>, "Takes an address from an interface (CAP_NET_ADMIN).",
+              {{"interface", "string", ""}, {"address", "string", "with the prefix length"}},
+              {{"ok", "boolean?", ""}, {"err?", "netlab.error", ""}}, false, {}});
   a.function({"dhcp.probe", dhcp_probe, "Asks for an address as a chosen firmware would, and reports every step.",
               {{"options", "table", ""}},
               {{"report", "table?", "{ lease?, failure?, offers, steps }"}, {"err?", "netlab.error", ""}}, true, dhcp_schema()});

@@ -168,6 +168,16 @@ public:
   virtual result<void> set_neighbour(std::uint32_t interface, const ip_address& address,
                                      const mac_address& mac, bool permanent = false) = 0;
   virtual result<void> forget_neighbour(std::uint32_t interface, const ip_address& address) = 0;
+  // Gives an interface an address, or takes it away (CAP_NET_ADMIN): for a virtual machine on an interface
+  // that has none.
+  virtual result<void> add_address(std::uint32_t interface, const cidr& address) {
+    (void)interface;
+    return fail(errc::unsupported, "this network cannot give interfaces addresses: " + address.to_string());
+  }
+  virtual result<void> remove_address(std::uint32_t interface, const cidr& address) {
+    (void)interface;
+    return fail(errc::unsupported, "this network cannot take addresses: " + address.to_string());
+  }
   // The MAC that the kernel knows for an address on a local network, if any.
   virtual std::optional<mac_address> neighbour(const ip_address& address) = 0;
   // Runs `fn` after an address or link of this machine changed, until the returned object is dropped.

@@ -19,14 +19,15 @@ namespace netlab::io {
 namespace {
 
 // One netlink request with its attributes (RFC 3549 §2.2): built in place, sent, answered.
-class netlink_request {
+// `body_type` is the fixed part of its kind: ndmsg for neighbours, ifaddrmsg for addresses.
+template<class body_type> class netlink_request {
 public:
   netlink_request(std::uint16_t type, std::uint16_t flags) {
     header_().nlmsg_type = type;
     header_().nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | flags);
-    header_().nlmsg_len = NLMSG_LENGTH(sizeof(ndmsg));
+    header_().nlmsg_len = NLMSG_LENGTH(sizeof(body_type));
   }
-  ndmsg& body() { return *static_cast<ndmsg*>(NLMSG_DATA(&header_())); }
+  body_type& body() { return *static_cast<body_type*>(NLMSG_DATA(&header_())); }
   void attribute(std::uint16_t type, byte_view value) {
     auto* a = reinterpret_cast<rtattr*>(buffer_ + NLMSG_ALIGN(header_().nlmsg_len));
     a->rta_type = type;
@@ -105,7 +106,7 @@ public:
 
   result<void> set_neighbour(std::uint32_t interface, const ip_address& address, const mac_address& mac,
                              bool permanent) override {
-    netlink_request r(RTM_NEWNEIGH, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE);
+    netlink_request<ndmsg> r(RTM_NEWNEIGH, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE);
     fill(r, interface, address);
     r.body().ndm_state = permanent ? NUD_PERMANENT : NUD_REACHABLE;
     r.attribute(NDA_LLADDR, mac.octets);
@@ -113,14 +114,21 @@ public:
   }
 
   result<void> forget_neighbour(std::uint32_t interface, const ip_address& address) override {
-    netlink_request r(RTM_DELNEIGH, NLM_F_ACK);
+    netlink_request<ndmsg> r(RTM_DELNEIGH, NLM_F_ACK);
     fill(r, interface, address);
     return transact(r, "removing the neighbour entry for " + address.to_string());
   }
 
+  result<void> add_address(std::uint32_t interface, const cidr& address) override {
+    return change_address(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, interface, address);
+  }
+  result<void> remove_address(std::uint32_t interface, const cidr& address) override {
+    return change_address(RTM_DELADDR, 0, interface, address);
+  }
+
   std::optional<mac_address> neighbour(const ip_address& address) override {
     auto fd = open_netlink(0, true);
-    netlink_request r(RTM_GETNEIGH, NLM_F_DUMP);
+    netlink_request<ndmsg> r(RTM_GETNEIGH, NLM_F_DUMP);
     r.body().ndm_family = address.is_v6() ? AF_INET6 : AF_INET;
     if (!fd || ::send(fd.get(), r.bytes().data(), r.bytes().size(), 0) < 0) return std::nullopt;
     std::optional<mac_address> found;
@@ -171,10 +179,22 @@ private:
     return {from_sockaddr(address).address, static_cast<std::uint8_t>(prefix)};
   }
 
-  static void fill(netlink_request& r, std::uint32_t interface, const ip_address& address) {
+  static void fill(netlink_request<ndmsg>& r, std::uint32_t interface, const ip_address& address) {
     r.body().ndm_family = address.is_v6() ? AF_INET6 : AF_INET;
     r.body().ndm_ifindex = static_cast<int>(interface);
     r.attribute(NDA_DST, address.bytes());
+  }
+
+  result<void> change_address(std::uint16_t type, std::uint16_t flags, std::uint32_t interface, const cidr& address) {
+    netlink_request<ifaddrmsg> r(type, static_cast<std::uint16_t>(NLM_F_ACK | flags));
+    r.body().ifa_family = address.address.is_v6() ? AF_INET6 : AF_INET;
+    r.body().ifa_prefixlen = address.prefix;
+    r.body().ifa_index = interface;
+    r.attribute(IFA_LOCAL, address.address.bytes());
+    r.attribute(IFA_ADDRESS, address.address.bytes());
+    auto broadcast = address.broadcast();
+    if (address.address.is_v4() && address.prefix < 31) r.attribute(IFA_BROADCAST, broadcast.bytes());
+    return transact(r, "the address " + address.to_string());
   }
 
   static void look(nlmsghdr* h, const ip_address& wanted, std::optional<mac_address>& found) {
@@ -194,7 +214,7 @@ private:
 
   // The kernel answers a request that asks for NLM_F_ACK before send() returns, so the blocking read is
   // short.
-  result<void> transact(netlink_request& r, const std::string& what) {
+  template<class T> result<void> transact(netlink_request<T>& r, const std::string& what) {
     if (!requests_) requests_ = open_netlink(0, true);
     if (!requests_ || ::send(requests_.get(), r.bytes().data(), r.bytes().size(), 0) < 0)
       return system_fail(errno, what, "net.neighbour");
