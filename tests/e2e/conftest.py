@@ -1,6 +1,6 @@
 """Options and fixtures of the end-to-end tests.  Run them with `./lab test e2e`, or directly as root:
 
-    /usr/bin/python3 -m pytest tests/e2e [--server dnsmasq] [--netlab build/asan/bin/netlab]
+    /usr/bin/python3 -m pytest tests/e2e [--server=dnsmasq] [--netlab=build/asan/bin/netlab]
 """
 
 import os

@@ -40,37 +40,43 @@ class Row:
             return [(text, None) for text, _ in self.goals]
         return [(text, holds(own, self.median("floor"), self.best_peer()[0])) for text, holds in self.goals]
 
+    def missed(self):
+        """No goal of it holds.  Figures of a faster or quieter machine than the one at hand may be out of reach
+        where the ratios that they stand for are met."""
+        known = [holds for _, holds in self.verdicts() if holds is not None]
+        return bool(known) and not any(known)
+
     def as_json(self):
         return {
             "name": self.name, "unit": self.unit, "better": self.better, "values": self.values, "notes": self.notes,
             "medians": {server: self.median(server) for server in self.values},
             "best_peer": self.best_peer()[1], "netlab_to_floor": self.ratio("floor"), "netlab_to_peer": self.ratio("peer"),
-            "goals": [{"goal": text, "holds": holds} for text, holds in self.verdicts()],
+            "goals": [{"goal": text, "holds": holds} for text, holds in self.verdicts()], "missed": self.missed(),
         }
 
 
-def at_least(number, unit=""):
-    return f">= {number:g}{unit}", lambda own, floor, peer: own >= number
+def at_least(number):
+    return f">= {number:g}", lambda own, floor, peer: own >= number
 
 
-def at_most(number, unit=""):
-    return f"<= {number:g}{unit}", lambda own, floor, peer: own <= number
-
-
-def at_most_of_floor(factor):
-    return f"<= {factor:g} x floor", lambda own, floor, peer: own <= factor * floor if floor else None
+def at_most(number):
+    return f"<= {number:g}", lambda own, floor, peer: own <= number
 
 
 def at_least_of_floor(factor):
     return f">= {factor:g} x floor", lambda own, floor, peer: own >= factor * floor if floor else None
 
 
-def at_most_of_peer(factor):
-    return f"<= {factor:g} x peer", lambda own, floor, peer: own <= factor * peer if peer else None
+def at_most_of_floor(factor):
+    return f"<= {factor:g} x floor", lambda own, floor, peer: own <= factor * floor if floor else None
 
 
 def at_least_of_peer(factor):
     return f">= {factor:g} x peer", lambda own, floor, peer: own >= factor * peer if peer else None
+
+
+def at_most_of_peer(factor):
+    return f"<= {factor:g} x peer", lambda own, floor, peer: own <= factor * peer if peer else None
 
 
 def _figure(value):

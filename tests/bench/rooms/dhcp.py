@@ -7,7 +7,7 @@ import re
 
 from kit import probe, servers
 from kit.cable import SERVER
-from kit.rows import Row, at_least, at_most
+from kit.rows import Row, at_least, at_least_of_peer, at_most, at_most_of_floor
 from kit.turns import Turns, run
 
 # Where the search for the highest rate begins, exchanges/s.
@@ -41,8 +41,8 @@ class Relayed:
         self._cable, self._folder = cable, folder
         self._step, self._seconds, self._tries = (1, 1, 2) if quick else (2, 5, 6)
         self._found = {}
-        self.rate = Row("relayed, perfdhcp", "1/s", "higher", [at_least(20000)])
-        self.cpu = Row("relayed, processor", "us/exchange", "lower", [at_most(20)])
+        self.rate = Row("relayed, perfdhcp", "1/s", "higher", [at_least(20000), at_least_of_peer(2.7)])
+        self.cpu = Row("relayed, processor", "us/exchange", "lower", [at_most(20), at_most_of_floor(2)])
         self.latency = Row("relayed, both halves", "us", "lower")
         self.drops = Row("relayed, dropped", "%")
         self.memory = Row("memory after the load", "MiB", "lower")

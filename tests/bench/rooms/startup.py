@@ -3,6 +3,7 @@
 import time
 
 from kit import probe, servers
+from kit.cable import SERVER
 from kit.rows import Row, at_most
 from kit.turns import Turns
 
@@ -21,12 +22,16 @@ def measure(cable, setting):
     kinds = [servers.bastion_set(assets)]
     if setting.netlab:
         kinds.insert(0, servers.netlab(setting.netlab, "bastion", assets=assets))
+    # What starting any process in a namespace and asking it takes.
+    kinds.append(servers.floor(setting.tools, "http", address=SERVER, port=8080, file=assets / "vmlinuz"))
     turns = Turns(kinds, setting.rounds, [start, wakeups, cpu, rss, private, processes])
     idle_seconds = 1 if setting.quick else 8
 
     def once(kind, idle):
-        server = kind.start(cable, setting.folder / "startup" / kind.name,
-                            [probe.Dhcp(), probe.Tftp("vmlinuz"), probe.Http("/boot.ipxe")])
+        probes = [probe.Http("/boot.ipxe")]
+        if kind.name != "floor":
+            probes += [probe.Dhcp(), probe.Tftp("vmlinuz")]
+        server = kind.start(cable, setting.folder / "startup" / kind.name, probes)
         try:
             start.add(kind.name, 1000 * server.start_seconds)
             if not idle:

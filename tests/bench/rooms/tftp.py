@@ -5,7 +5,7 @@ import subprocess
 
 from kit import probe, servers
 from kit.cable import SERVER
-from kit.rows import Row, at_least, at_least_of_floor, at_most
+from kit.rows import Row, at_least, at_least_of_floor, at_least_of_peer, at_most, at_most_of_floor, at_most_of_peer
 from kit.turns import Turns, run
 
 _SLOW_SERVER, _SLOW_CLIENT = "10.200.0.1", "10.200.0.2"
@@ -61,12 +61,6 @@ class SlowCable:
         for host, address in ((cable.server, _SLOW_SERVER), (cable.client, _SLOW_CLIENT)):
             host.ip("addr", "add", address, "peer", _SLOW_CLIENT if address == _SLOW_SERVER else _SLOW_SERVER, "dev", "slow0")
             host.ip("link", "set", "slow0", "up")
-        self._cable = cable
-
-    def round_trip(self):
-        """Milliseconds, or None when ping is not installed."""
-        text = self._cable.client.run("ping", "-c", "5", "-i", "0.05", "-q", _SLOW_SERVER, check=False)
-        return float(text.rsplit("=", 1)[1].split("/")[1]) if "min/avg/max" in text else None
 
     def close(self):
         self._process.terminate()
@@ -84,9 +78,11 @@ def measure(cable, setting):
     size = (root / whole).stat().st_size
     tools = setting.tools
     near = [
-        Fetch(cable, "lockstep", size, _own_client(cable, tools, SERVER, whole, root / whole, 1), [at_least(90)], [at_most(4.3)]),
+        Fetch(cable, "lockstep", size, _own_client(cable, tools, SERVER, whole, root / whole, 1), [at_least(90), at_least_of_peer(1.2)],
+              [at_most(4.3), at_most_of_floor(1.23)]),
         Fetch(cable, "lockstep, curl", size, _curl(cable, whole)),
-        Fetch(cable, "windowsize 16", size, _own_client(cable, tools, SERVER, whole, root / whole, 16), [at_least(650)], [at_most(0.9)]),
+        Fetch(cable, "windowsize 16", size, _own_client(cable, tools, SERVER, whole, root / whole, 16), [at_least(650), at_least_of_peer(1.85)],
+              [at_most(0.9), at_most_of_peer(0.5)]),
     ]
     memory = Row("memory after the load", "MiB", "lower")
     rows = [row for fetch in near for row in fetch.rows] + [memory]

@@ -1,5 +1,6 @@
 """DHCP clients that other people wrote, each in the namespace of a host, reporting through one hook script."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -64,10 +65,7 @@ class Client:
                 self.events += [json.loads(line) for line in lines]
 
     def signal(self, sign):
-        os.kill(self._main_pid(), sign)
-
-    def _main_pid(self):
-        return self.process.pid
+        os.kill(self.process.pid, sign)
 
     def stop(self):
         """Ends the client without a release, as when a machine loses power."""
@@ -86,14 +84,17 @@ class Udhcpc(Client):
 
     kind = "udhcpc"
 
-    def __init__(self, host, folder, name="udhcpc", hostname=None):
+    def __init__(self, host, folder, name="udhcpc", hostname=None, architecture=None):
+        """`architecture`: a number of RFC 4578 section 2.1; the client then looks like a machine's firmware."""
         super().__init__(host, folder, name)
-        self._hostname = ["-x", f"hostname:{hostname}"] if hostname else []
+        self._sends = ["-x", f"hostname:{hostname}"] if hostname else []
+        if architecture is not None:
+            self._sends += ["-x", f"0x5d:{architecture:04x}", "-V", f"PXEClient:Arch:{architecture:05d}:UNDI:003016"]
 
     def start(self, patience=120):
         """`patience`: for how many seconds a forced renewal asks the server alone before it asks everyone."""
         self._start("busybox", "udhcpc", "-i", "eth0", "-f", "-R", "-t", "4", "-T", "2", "-A", str(patience),
-                    *self._hostname, "-O", "hostname", "-O", "domain", "-s", _HOOK)
+                    *self._sends, "-O", "hostname", "-O", "domain", "-s", _HOOK)
 
     def renew(self):
         self.signal(signal.SIGUSR1)
@@ -157,15 +158,14 @@ class Dhcpcd(Client):
                   f"exec dhcpcd -4 -B -d -f {self._config} -c {_HOOK} -e NETLAB_E2E_EVENTS={self._pipe_path} eth0")
         self._start("unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", script)
 
-    def _control(self, *arguments):
-        subprocess.run(["nsenter", "-t", str(self.process.pid), "-m", "-n", "dhcpcd", "-4", *arguments, "eth0"], timeout=20,
-                       check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def renew(self):
-        self._control("-N")
-
     def release(self):
-        self._control("-k")
+        """Asks until it has gone: dhcpcd 9 loses a signal that comes while it runs its script."""
+        for _ in range(20):
+            self.signal(signal.SIGALRM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(0.5)
+                return
+        raise AssertionError(f"dhcpcd does not release\n{self.output.text()}")
 
 
 def perfdhcp(host, server, rate, exchanges, clients=None):

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 
-PREFIX = "nl"
+PREFIX = "netlab-e2e-"
 _libc = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNET = 0x40000000
 

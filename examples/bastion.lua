@@ -1,0 +1,63 @@
+-- bastion.lua: a whole lab network from one machine.
+--
+--   sudo netlab run bastion.lua --interface eth0 --address 10.20.13.140/24
+--
+-- DHCP hands out addresses, TFTP and HTTP boot Talos on amd64 and arm64, and every node's boot is told
+-- as one story in the log and by `netlab status`.
+local netlab = require "netlab"
+
+local opt = netlab.args {
+  { name = "interface", type = "string", default = "eth0", help = "where the lab network is" },
+  { name = "address", type = "cidr", default = "10.20.13.140/24", help = "this machine's address on it" },
+  { name = "router", type = "ip", default = "10.20.13.1", help = "the default gateway of the nodes" },
+  { name = "range", type = "range", default = "10.20.13.100-10.20.13.199", help = "addresses for machines that are not listed below" },
+  { name = "state", type = "path", default = "/var/lib/netlab", help = "leases, timeline and boot assets live here" },
+}
+netlab.state(opt.state)
+
+local lan = netlab.network {
+  interface = opt.interface,
+  address = opt.address,
+  router = opt.router,
+  domain = "lab.internal",
+}
+
+-- One place for who is who: DHCP reserves the address, boot picks the profile, the log speaks the name.
+local nodes = netlab.nodes {
+  { name = "talos-1", mac = "02:00:0a:14:0d:0b", ip = "10.20.13.11", role = "controlplane" },
+  { name = "talos-2", mac = "02:00:0a:14:0d:0c", ip = "10.20.13.12", role = "worker" },
+}
+
+-- Assets are files below <state>/assets: the kernel and initramfs of a Talos release or Image Factory
+-- schematic. An arm64 firmware gets both as one UKI, put together from systemd-boot's stub.
+local boot = netlab.boot.service {
+  nodes = nodes,
+  assets = "assets",
+  profiles = {
+    talos = {
+      amd64 = { kernel = "talos/vmlinuz-amd64", initrd = { "talos/initramfs-amd64.xz" }, args = { "console=ttyS0" } },
+      arm64 = { kernel = "talos/vmlinuz-arm64", initrd = { "talos/initramfs-arm64.xz" }, args = { "console=ttyAMA0" } },
+      args = {
+        "talos.platform=metal",
+        "slab_nomerge",
+        "pti=on",
+        "talos.config={{boot_url}}/config?mac=${mac}",
+      },
+      -- A file beside this recipe: what `talosctl gen config` wrote.
+      config = function(node) return "machines/" .. (node.role or "worker") .. ".yaml" end,
+    },
+  },
+  groups = { { profile = "talos" } },
+}
+
+netlab.http.server { listen = lan:at(8080), serve = { boot } }
+netlab.tftp.server { listen = lan:at(69), serve = { boot } }
+
+netlab.dhcp.server {
+  network = lan,
+  range = opt.range,
+  lease = "12h",
+  nodes = nodes,
+  boot = boot,
+  on_lease = function(lease) netlab.log.info("lease", { node = lease.name or lease.hostname, ip = lease.ip }) end,
+}

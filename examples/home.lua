@@ -1,0 +1,56 @@
+-- home.lua: the inner network of a home lab, taken over from dnsmasq without handing out an address twice.
+--
+--   sudo netlab run home.lua --interface enp1s0
+--
+-- The house: the provider's router serves the front network 10.17.12.0/24; a dual-homed router
+-- (10.17.12.249 and 10.17.13.249) leads to the inner network 10.17.13.0/24, where this machine is
+-- 10.17.13.140. The devices of both networks keep asking the DNS server on this machine.
+local netlab = require "netlab"
+
+local opt = netlab.args {
+  { name = "interface", type = "string", default = "eth0", help = "the inner network's interface" },
+  { name = "address", type = "cidr", default = "10.17.13.140/24", help = "this machine's address on it" },
+  { name = "dnsmasq-leases", type = "path", default = "/var/lib/misc/dnsmasq.leases", help = "leases of the dnsmasq that ran here before" },
+  { name = "state", type = "path", default = "/var/lib/netlab", help = "leases, timeline and boot assets live here" },
+}
+netlab.state(opt.state)
+
+local inner = netlab.network {
+  interface = opt.interface,
+  address = opt.address,
+  router = "10.17.13.249",
+  domain = "home.internal",
+}
+
+local nodes = netlab.nodes {
+  { name = "cm3-1", mac = "b8:27:eb:00:00:01", ip = "10.17.13.21", role = "controlplane" },
+  { name = "cm3-2", mac = "b8:27:eb:00:00:02", ip = "10.17.13.22", role = "worker" },
+  { name = "mini-1", mac = "02:17:0d:00:00:31", ip = "10.17.13.31", role = "worker" },
+}
+
+local boot = netlab.boot.service {
+  nodes = nodes,
+  assets = "assets",
+  profiles = {
+    talos = {
+      amd64 = { kernel = "talos/vmlinuz-amd64", initrd = { "talos/initramfs-amd64.xz" } },
+      arm64 = { uki = "talos/metal-arm64-uki.efi" },
+      args = { "talos.platform=metal", "slab_nomerge", "pti=on", "talos.config={{boot_url}}/config?mac=${mac}" },
+      config = function(node) return "machines/" .. (node.role or "worker") .. ".yaml" end,
+    },
+  },
+  groups = { { match = { role = "controlplane" }, profile = "talos" }, { profile = "talos" } },
+}
+
+netlab.http.server { listen = inner:at(8080), serve = { boot } }
+netlab.tftp.server { listen = inner:at(69), serve = { boot } }
+
+netlab.dhcp.server {
+  network = inner,
+  range = "10.17.13.100-10.17.13.199",
+  lease = "12h",
+  dns = inner.ip,
+  nodes = nodes,
+  boot = boot,
+  import = { dnsmasq = opt["dnsmasq-leases"] }, -- read once, when netlab has no leases of its own
+}
