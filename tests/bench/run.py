@@ -5,12 +5,14 @@ Exit code: 0, 1 when no goal of a row holds or a server failed, 2 for wrong opti
 nothing that could be relied on: it fails only when something did not work."""
 
 import argparse
+import contextlib
 import dataclasses
 import importlib
 import json
 import os
 import pathlib
 import platform
+import signal
 import sys
 import time
 
@@ -19,7 +21,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
 sys.path[:0] = [str(HERE), str(REPOSITORY / "tests/e2e")]
 
-from kit.cable import Cable  # noqa: E402  the path above comes first
+from kit import usage  # noqa: E402  the path above comes first
+from kit.cable import Cable  # noqa: E402
 from kit.rows import print_table  # noqa: E402
 from lab import netns  # noqa: E402
 
@@ -69,11 +72,17 @@ def main():
                       options.out.resolve() / "data", 1 if options.quick else max(options.rounds, 1), options.quick)
     make_data(setting.data)
     netns.sweep()
+    usage.sweep()
+    # Asked to end, it still takes its namespaces and servers down.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     missed, failed, skipped = [], [], []
-    with Cable() as cable:
+    with contextlib.ExitStack() as stack:
+        stack.callback(usage.sweep)
+        cable = stack.enter_context(Cable())
         for room in options.rooms or ROOMS:
-            results = {"machine": {"kernel": platform.release(), "processors": os.cpu_count(), "arch": platform.machine(),
-                                   "load": os.getloadavg()[0]}, "rounds": setting.rounds, "quick": setting.quick, "tables": {}}
+            machine = {"kernel": platform.release(), "processors": os.cpu_count(), "arch": platform.machine(),
+                       "load": os.getloadavg()[0]}
+            results = {"machine": machine, "rounds": setting.rounds, "quick": setting.quick, "tables": {}}
             for title, turns in importlib.import_module(f"rooms.{room}").measure(cable, setting):
                 print_table(title, turns.servers(), turns.rows, sys.stdout)
                 results["tables"][title] = [row.as_json() for row in turns.rows]

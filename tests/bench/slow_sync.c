@@ -1,6 +1,6 @@
-/* LD_PRELOAD: makes fsync and fdatasync take NETLAB_SLOW_SYNC_US microseconds longer (5000 when unset), like a
- * disk with a real flush, and counts them in the file NETLAB_SLOW_SYNC_COUNT, so that a benchmark can tell that
- * the server really waited for its disk. */
+/* LD_PRELOAD: makes fsync and fdatasync take NETLAB_SLOW_SYNC_US microseconds longer (5000 when unset), like
+ * a disk with a real flush, and counts them in the file NETLAB_SLOW_SYNC_COUNT, so that a benchmark can tell
+ * that the server really waited for its disk. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

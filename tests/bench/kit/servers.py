@@ -3,11 +3,13 @@
 The peers are as their packages ship them (logs on) but for what the row needs: leases are persisted everywhere,
 and dnsmasq does not ping, for a ping to an address that nobody has takes it three seconds."""
 
+import contextlib
 import glob
 import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import time
 
@@ -68,6 +70,10 @@ class Server:
     def stop(self):
         """The exit codes on SIGTERM."""
         codes = [process.stop(started, timeout=10) for started in self._processes]
+        # What it forked may have left its process group.
+        for pid in self.usage.pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self._log.close()
         self.usage.close()
         return codes
@@ -174,7 +180,8 @@ def atftpd(root, kept):
         unpacked = pathlib.Path(kept, "root/usr/sbin/atftpd")
         if not found and not unpacked.exists():
             pathlib.Path(kept).mkdir(parents=True, exist_ok=True)
-            got = subprocess.run(["apt-get", "-qq", "download", "atftpd"], cwd=kept, capture_output=True, text=True, timeout=60)
+            got = subprocess.run(["apt-get", "-qq", "download", "atftpd"], cwd=kept, capture_output=True, text=True,
+                                 timeout=60)
             for package in glob.glob(f"{kept}/atftpd_*.deb"):
                 subprocess.run(["dpkg-deb", "-x", package, f"{kept}/root"], check=True, timeout=20)
             if not unpacked.exists():

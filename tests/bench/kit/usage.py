@@ -6,6 +6,20 @@ import pathlib
 import time
 
 _TICK = os.sysconf("SC_CLK_TCK")
+_PREFIX = "netlab-bench-"
+# The unified hierarchy first, then that of the older kind.
+_ROOTS = (("/sys/fs/cgroup", "cpu.stat"), ("/sys/fs/cgroup/cpuacct", "cpuacct.usage"),
+          ("/sys/fs/cgroup/cpu,cpuacct", "cpuacct.usage"))
+
+
+def sweep():
+    """Removes the groups that this run, or one that no longer lives, left behind; their processes must have ended."""
+    for root, _ in _ROOTS:
+        for group in pathlib.Path(root).glob(f"{_PREFIX}*"):
+            run = group.name[len(_PREFIX):].split("-")[0]
+            if run == str(os.getpid()) or not os.path.exists(f"/proc/{run}"):
+                with contextlib.suppress(OSError):
+                    group.rmdir()
 
 
 class Usage:
@@ -16,11 +30,10 @@ class Usage:
 
     def __init__(self):
         Usage._count += 1
-        name = f"netlab-bench-{os.getpid()}-{Usage._count}"
+        name = f"{_PREFIX}{os.getpid()}-{Usage._count}"
         self._group = None
         self._pid = None
-        for root, accounting in (("/sys/fs/cgroup", "cpu.stat"), ("/sys/fs/cgroup/cpuacct", "cpuacct.usage"),
-                                 ("/sys/fs/cgroup/cpu,cpuacct", "cpuacct.usage")):
+        for root, accounting in _ROOTS:
             group = pathlib.Path(root, name)
             with contextlib.suppress(OSError):
                 if not pathlib.Path(root, "cgroup.procs").exists():
@@ -43,7 +56,7 @@ class Usage:
     def pids(self):
         if self._group:
             return [int(line) for line in (self._group / "cgroup.procs").read_text().split()]
-        found, look = [], [self._pid]
+        found, look = [], [self._pid] if self._pid else []
         while look:
             pid = look.pop()
             with contextlib.suppress(OSError):

@@ -118,8 +118,8 @@ class Unaddressed:
 
 
 def load(cable, tools, seconds, outstanding, reply="unicast"):
-    text = run(cable.client, tools / "netlab-bench-dhcp", "--seconds", seconds, "--outstanding", outstanding, "--reply", reply,
-               "--warmup", 0.2, seconds=seconds + 20)
+    text = run(cable.client, tools / "netlab-bench-dhcp", "--seconds", seconds, "--outstanding", outstanding,
+               "--reply", reply, "--warmup", 0.2, seconds=seconds + 20)
     result = json.loads(text.splitlines()[-1])
     if not result["exchanges"]:
         raise RuntimeError(f"no exchange was completed: {text.strip()}")
@@ -165,7 +165,8 @@ def _count(path):
 
 def measure(cable, setting):
     """The room's tables: (title, Turns) each."""
-    kinds = [servers.dnsmasq_dhcp(), servers.kea(1), servers.kea(2), servers.floor(setting.tools, "dhcp", interface="eth0", address=SERVER)]
+    kinds = [servers.dnsmasq_dhcp(), servers.kea(1), servers.kea(2),
+             servers.floor(setting.tools, "dhcp", interface="eth0", address=SERVER)]
     if setting.netlab:
         kinds.insert(0, servers.netlab(setting.netlab, "dhcp"))
     folder = setting.folder / "dhcp"

@@ -23,8 +23,8 @@ class Small:
 
     def measure(self, kind, server):
         before = server.usage.cpu_seconds()
-        text = run(self._cable.client, servers.program("wrk", package="wrk"), "-t1", "-c64", f"-d{self._seconds}s", "--latency",
-                   f"http://{SERVER}:8080/1k", seconds=self._seconds + 20)
+        text = run(self._cable.client, servers.program("wrk", package="wrk"), "-t1", "-c64", f"-d{self._seconds}s",
+                   "--latency", f"http://{SERVER}:8080/1k", seconds=self._seconds + 20)
         cpu = server.usage.cpu_seconds() - before
         requests = int(re.search(r"(\d+) requests in", text).group(1))
         if bad := re.search(r"Non-2xx or 3xx responses: \d+|Socket errors: .*", text):
@@ -50,8 +50,8 @@ class Large:
     def measure(self, kind, server):
         before = server.usage.cpu_seconds()
         begun = time.monotonic()
-        urls = f"http://{SERVER}:8080/64m " * self._times
-        one = f"{servers.program('curl', package='curl')} -sS -w '%{{size_download}} %{{http_code}}\\n' {'-o /dev/null ' * self._times}{urls}"
+        files = f"-o /dev/null http://{SERVER}:8080/64m " * self._times
+        one = f"{servers.program('curl', package='curl')} -sS -w '%{{size_download}} %{{http_code}}\\n' {files}"
         text = run(self._cable.client, "/bin/sh", "-c", f"for i in 1 2 3 4 5 6 7 8; do {one} & done; wait", seconds=60)
         seconds = time.monotonic() - begun
         lines = text.splitlines()
@@ -64,7 +64,8 @@ class Large:
 
 def measure(cable, setting):
     root = setting.data
-    kinds = [servers.nginx(root), servers.nginx(root, 1), servers.floor(setting.tools, "http", address=SERVER, port=8080, file=root / "64m")]
+    kinds = [servers.nginx(root), servers.nginx(root, 1),
+             servers.floor(setting.tools, "http", address=SERVER, port=8080, file=root / "64m")]
     if setting.netlab:
         kinds.insert(0, servers.netlab(setting.netlab, "http", root=root))
     folder = setting.folder / "http"

@@ -42,8 +42,8 @@ def _own_client(cable, tools, address, file, path, windowsize):
 
 def _curl(cable, file):
     def get():
-        text = run(cable.client, servers.program("curl", package="curl"), "-sS", "-o", "/dev/null", "--tftp-blksize", "1428",
-                   "-w", "%{size_download} %{time_total}", f"tftp://{SERVER}/{file}", seconds=60)
+        text = run(cable.client, servers.program("curl", package="curl"), "-sS", "-o", "/dev/null",
+                   "--tftp-blksize", "1428", "-w", "%{size_download} %{time_total}", f"tftp://{SERVER}/{file}", seconds=60)
         size, seconds = text.split()
         return int(float(size)), float(seconds), None
     return get
@@ -77,11 +77,12 @@ def measure(cable, setting):
         whole = part
     size = (root / whole).stat().st_size
     tools = setting.tools
+    in_lockstep, in_windows = (_own_client(cable, tools, SERVER, whole, root / whole, blocks) for blocks in (1, 16))
     near = [
-        Fetch(cable, "lockstep", size, _own_client(cable, tools, SERVER, whole, root / whole, 1), [at_least(90), at_least_of_peer(1.2)],
+        Fetch(cable, "lockstep", size, in_lockstep, [at_least(90), at_least_of_peer(1.2)],
               [at_most(4.3), at_most_of_floor(1.23)]),
         Fetch(cable, "lockstep, curl", size, _curl(cable, whole)),
-        Fetch(cable, "windowsize 16", size, _own_client(cable, tools, SERVER, whole, root / whole, 16), [at_least(650), at_least_of_peer(1.85)],
+        Fetch(cable, "windowsize 16", size, in_windows, [at_least(650), at_least_of_peer(1.85)],
               [at_most(0.9), at_most_of_peer(0.5)]),
     ]
     memory = Row("memory after the load", "MiB", "lower")
