@@ -20,11 +20,12 @@ struct http_request {
   std::string body;
   duration timeout = std::chrono::seconds(30); // whole exchange
   duration connect_timeout = std::chrono::seconds(10);
-  int redirects = 5;                      // followed at most; 0: the redirect is the response
-  std::size_t body_limit = 64u << 20;     // bytes; a larger body is an error (ignored with on_body)
-  bool verify = true;                     // check the server's certificate
-  std::string ca_file;                    // instead of the system's bundle
-  std::vector<std::string> resolve;       // "host:port:address" entries, used instead of a look-up
+  int redirects = 5; // followed at most, for GET, HEAD and POST; 0: the redirect is the response
+  std::size_t body_limit = 64u << 20; // bytes; a larger body is an error (ignored with on_body)
+  bool verify = true;                 // check the server's certificate
+  std::string ca_file;                // instead of the system's bundle, which is read at the first TLS use
+  std::string proxy;                  // "http://host:port"; empty: none, whatever the environment says
+  std::vector<std::string> resolve;   // "host:port:address" entries, used instead of a look-up
   std::function<void(byte_view)> on_body; // gets the body in pieces instead of the response
 };
 
@@ -43,6 +44,11 @@ public:
   virtual ~http_exchange() = default;
 };
 
+// Speaks http and https only, reads no netrc, keeps no cookies, and takes no proxy from the environment.
+// An Authorization or Cookie header stays behind when a redirect leads to another host. Errors say what
+// was asked of whom (without query and credentials, which may be secret) and why it failed: not_found (the
+// name does not resolve), refused, unreachable, timeout, denied (the certificate: name, issuer, date),
+// closed, protocol, limit (body or redirects), invalid (the request).
 class http_client {
 public:
   virtual ~http_client() = default;
@@ -51,5 +57,10 @@ public:
   [[nodiscard]] virtual std::unique_ptr<http_exchange>
   send(http_request request, std::function<void(result<http_response>)> done) = 0;
 };
+
+// Lives on the loop and is used on its thread only; destroying it cancels every exchange. The loop
+// outlives it. A program that has threads calls curl_global_init() before it starts them: the library
+// does not, because that state belongs to the process.
+std::unique_ptr<http_client> make_http_client(class event_loop& loop);
 
 } // namespace netlab

@@ -1,0 +1,129 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "netlab/asset.h"
+#include "netlab/http_client.h"
+#include "netlab/log.h"
+#include "netlab/net.h"
+#include "netlab/result.h"
+#include "netlab/runtime.h"
+#include "netlab/units.h"
+
+namespace netlab {
+
+// What one client may cost. Whatever passes a limit is refused, counted and said in the log. Times are
+// looked at once a second, so that each may last up to a second longer.
+struct http_limits {
+  std::size_t header_bytes = 16u << 10; // request line and header fields
+  std::size_t header_fields = 100;
+  std::size_t body_bytes = 1u << 20;        // of one request; handlers get bodies whole
+  std::size_t connections = 4096;           // at a time, over all listeners of the server
+  std::size_t connections_per_client = 256; // at a time, by address
+  std::uint64_t requests_per_connection = 100'000;
+  duration header_time = std::chrono::seconds(10); // from a header's first byte to its end
+  duration body_time = std::chrono::seconds(60);   // for the whole body
+  duration idle_time = std::chrono::seconds(60);   // between two requests
+  duration reply_time = std::chrono::minutes(5);   // for a source or handler to answer
+  duration send_time = std::chrono::seconds(60);   // for a client to take at least one byte
+};
+
+// One request that was answered, refused or given up. Views are valid during the call.
+struct http_access {
+  std::string_view method; // empty when the request could not be read
+  std::string_view path;   // decoded; the raw target when it could not be decoded
+  std::string_view query;
+  std::string_view user_agent;
+  int status = 0;
+  std::uint64_t bytes = 0; // of the response's body that left
+  duration elapsed{};      // from the request's first byte to the response's last
+  bool completed = true;
+  endpoint client;
+};
+
+// What a handler answers. Content-Length, Date and Connection are the server's.
+struct http_reply {
+  int status = 200;
+  std::string content_type = "text/plain; charset=utf-8";
+  http_headers headers; // beside the server's own; a name or value with control bytes is a 500
+  std::variant<std::string, std::shared_ptr<const std::string>, std::shared_ptr<open_file>> body;
+};
+
+// One request that waits for its reply. The handler keeps it as long as it needs; reply() is called
+// once, on the server's loop. Dropping it without a reply answers 500. It may outlive its connection and
+// its server; a reply then goes nowhere.
+class http_call {
+public:
+  virtual ~http_call() = default;
+  // Later replies to the same call are ignored.
+  virtual void reply(http_reply reply) = 0;
+  virtual bool alive() const = 0; // somebody still waits for the reply
+
+  std::string method;
+  std::string path;     // decoded, begins with "/", no "//", ".", or ".." inside
+  std::string query;    // raw, without "?"
+  http_headers headers; // names in lower case
+  std::string body;
+  endpoint client, server;
+  bool secure = false;
+  std::string_view header(std::string_view lower_name) const; // first value, empty when absent
+};
+using http_call_ptr = std::shared_ptr<http_call>;
+using http_handler = std::function<void(http_call_ptr)>;
+
+struct http_files_options {
+  bool listing = false;          // show what a folder holds
+  bool follow_outside = false;   // serve what symbolic links lead to outside the folder
+  std::string content_type = {}; // instead of the type guessed from the name
+};
+
+// The media type for a file's name, by its extension; "application/octet-stream" when unknown.
+std::string_view content_type_of(std::string_view name);
+
+// An HTTP/1.1 server (RFC 9110, RFC 9112): owns its listeners, connections and a small cache of open
+// files. Made, used and destroyed on the thread of the runtime's loop; destroying it closes everything
+// at once, drain() ends it politely. Sources outlive it.
+//
+// A route's prefix is whole path segments: "/assets" takes "/assets" and "/assets/x", not "/assetsx".
+// The longest prefix that matches answers; there is no fall-through. Sources and files take GET and HEAD
+// with ranges, conditions and a Content-Length always; handlers take every method.
+class http_server {
+public:
+  virtual ~http_server() = default;
+
+  // Two routes with one prefix are errc::exists; a prefix must begin with "/".
+  virtual result<void> serve(std::string prefix, asset_source& source) = 0;
+  // The part of the path behind the prefix names a file in `folder`, which need not exist yet.
+  virtual result<void> files(std::string prefix, std::string folder, http_files_options options = {}) = 0;
+  virtual result<void> handle(std::string prefix, http_handler handler) = 0;
+
+  // Returns the endpoint it got (port 0: any free one). May be called several times.
+  virtual result<endpoint> listen(const listen_options& options) = 0;
+  // Serves a stream that somebody else accepted.
+  virtual void accept(std::unique_ptr<stream> client) = 0;
+  // Stops listening, closes idle connections, lets requests under way finish, then posts `done`, once.
+  virtual void drain(std::function<void()> done) = 0;
+  virtual std::size_t connections() const = 0;
+};
+
+struct http_server_options {
+  std::string name = "http"; // label of its counters and log lines
+  http_limits limits;
+  // Runs after every request, on the server's loop.
+  std::function<void(const http_access&)> on_access;
+};
+
+// The runtime is that of the loop the server lives on; its clock, scheduler, net and metrics are used.
+std::unique_ptr<http_server> make_http_server(const runtime& world, http_server_options options = {});
+
+// Every message of this room, for the reference.
+std::span<const message* const> http_messages();
+
+} // namespace netlab
