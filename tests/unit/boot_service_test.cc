@@ -716,7 +716,7 @@ TEST_CASE("check: a good recipe is silent, and every mistake has its line") {
   {
     lab l;
     l.options.groups[0].match = {{"arch", {"amd_64"}}};
-    has(l, "NL-BOOT-021", "did you mean \"arm64\"");
+    has(l, "NL-BOOT-021", "did you mean \"amd64\"");
   }
   {
     lab l;

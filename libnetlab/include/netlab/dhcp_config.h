@@ -38,23 +38,23 @@ struct option_set {
 
 // Clients that are alike. Every condition given must hold; patterns take * and ? and ignore case.
 struct client_class {
-  std::string name;
-  std::string vendor_class; // option 60
-  std::string user_class;   // option 77
-  std::string mac;          // "b8:27:eb:*"
-  std::vector<std::uint16_t> architectures;
-  option_set options;
+  std::string name{};
+  std::string vendor_class{}; // option 60
+  std::string user_class{};   // option 77
+  std::string mac{};          // "b8:27:eb:*"
+  std::vector<std::uint16_t> architectures{};
+  option_set options{};
 };
 
 // A machine that the recipe knows: any of its identifiers names it.
 struct fixed_host {
-  std::string name; // its host name; wins over what the client asks for
-  std::vector<mac_address> macs;
-  byte_vector client_id; // option 61 with its type byte
-  std::optional<netlab::uuid> uuid;
-  std::string serial;
-  std::optional<ip_address> address; // inside or outside the ranges; nobody else gets it
-  option_set options;
+  std::string name{}; // its host name; wins over what the client asks for
+  std::vector<mac_address> macs{};
+  byte_vector client_id{}; // option 61 with its type byte
+  std::optional<netlab::uuid> uuid{};
+  std::string serial{};
+  std::optional<ip_address> address{}; // inside or outside the ranges; nobody else gets it
+  option_set options{};
 };
 
 enum class service {
@@ -63,14 +63,14 @@ enum class service {
 };
 
 struct network_config {
-  std::string name;
-  std::string interface;     // serve this interface whatever its addresses; empty: where `subnet` is
-  cidr subnet;               // 10.20.13.0/24
-  ip_address server;         // our address there: server identifier, and next server by default
+  std::string name{};
+  std::string interface; // serve this interface whatever its addresses; empty: where `subnet` is
+  cidr subnet;           // 10.20.13.0/24
+  ip_address server;     // our address there: server identifier, and next server by default
   std::vector<ip_range> ranges;
   std::vector<ip_range> exclude;
   service mode = service::full;
-  option_set options;
+  option_set options{};
   duration lease = std::chrono::hours(12);
   duration lease_min = std::chrono::minutes(2);
   duration lease_max = std::chrono::hours(24 * 7);
@@ -88,8 +88,8 @@ struct server_config {
   std::vector<network_config> networks;
   std::vector<fixed_host> hosts;
   std::vector<client_class> classes;
-  duration offer_hold = std::chrono::seconds(60);      // an offered address waits this long for its REQUEST
-  duration decline_hold = std::chrono::minutes(10);    // a conflicting address is held back this long
+  duration offer_hold = std::chrono::seconds(60);   // an offered address waits this long for its REQUEST
+  duration decline_hold = std::chrono::minutes(10); // a conflicting address is held back this long
   duration probe_timeout = std::chrono::milliseconds(250);
   bool echo_client_id = true; // RFC 6842
 };

@@ -95,17 +95,41 @@ struct foreign_server {
   ip_address address;
   boot_time first{}, last{};
   std::uint64_t seen = 0;
-  std::string how;             // "offered 10.0.0.7 to …", "chosen by …"
+  std::string how; // "offered 10.0.0.7 to …", "chosen by …"
   std::optional<mac_address> client;
 };
 
 // What was received and what became of it. Every packet is counted once as received and, when it led to
 // nothing, once more under the reason.
 enum class count : std::uint8_t {
-  discover, offer, request, ack, nak, decline, release, inform, bootp,
-  malformed, server_reply, no_network, unsupported_type, unknown_client, pool_exhausted, boot_refused,
-  other_server, no_record, commit_failed, conflict, probe_conflict, not_holder, bootp_refused, coalesced,
-  not_boot_client, probing, wrong_address, options_dropped,
+  discover,
+  offer,
+  request,
+  ack,
+  nak,
+  decline,
+  release,
+  inform,
+  bootp,
+  malformed,
+  server_reply,
+  no_network,
+  unsupported_type,
+  unknown_client,
+  pool_exhausted,
+  boot_refused,
+  other_server,
+  no_record,
+  commit_failed,
+  conflict,
+  probe_conflict,
+  not_holder,
+  bootp_refused,
+  coalesced,
+  not_boot_client,
+  probing,
+  wrong_address,
+  options_dropped,
   last_
 };
 std::string_view to_string(count what);

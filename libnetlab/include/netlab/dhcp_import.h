@@ -30,7 +30,8 @@ struct imported_hosts {
 // dnsmasq.leases, which is Pi-hole's dhcp.leases too: "expiry mac address name client-id", expiry 0 for a
 // lease without end. Leases over before `now` are left out; IPv6 lines (after "duid") are skipped. `lease`
 // is how long leases lasted, which the file does not say: it dates their start.
-result<imported_leases> import_dnsmasq(std::string_view text, wall_time now, duration lease = std::chrono::hours(24));
+result<imported_leases> import_dnsmasq(std::string_view text, wall_time now,
+                                       duration lease = std::chrono::hours(24));
 
 // Kea's memfile (kea-leases4.csv): columns by the header, the last line of an address counts, states 0
 // (given), 1 (declined) and 2 (reclaimed); "&#x2c" stands for a comma.

@@ -124,7 +124,9 @@ struct packet {
 
   message_type type() const;
   // The hardware address when it is Ethernet-like (hlen 6), else zeros.
-  mac_address mac() const { return hlen == 6 ? mac_address::from(byte_view(chaddr).first(6)) : mac_address{}; }
+  mac_address mac() const {
+    return hlen == 6 ? mac_address::from(byte_view(chaddr).first(6)) : mac_address{};
+  }
   void set_mac(const mac_address& mac);
   bool wants_broadcast() const { return (flags & broadcast_flag) != 0; }
   void clear(); // back to a fresh packet, keeping buffers

@@ -7,7 +7,9 @@ namespace netlab::dhcp {
 namespace {
 
 void check_options(const option_set& o, const std::string& where, std::vector<error>& out) {
-  auto bad = [&](const std::string& what) { out.push_back({errc::invalid, where + ": " + what, "dhcp.config"}); };
+  auto bad = [&](const std::string& what) {
+    out.push_back({errc::invalid, where + ": " + what, "dhcp.config"});
+  };
   auto addresses = [&](const auto& list, const char* what) {
     if (!list) return;
     for (const auto& a : *list)
@@ -73,7 +75,8 @@ std::vector<error> check(const server_config& config) {
         bad(errc::invalid, where + ": range " + r.to_string() + " is not inside " + n.subnet.to_string());
       for (std::size_t j = 0; j < k; ++j)
         if (r.first <= n.ranges[j].last && n.ranges[j].first <= r.last)
-          bad(errc::conflict, where + ": ranges " + r.to_string() + " and " + n.ranges[j].to_string() + " overlap");
+          bad(errc::conflict,
+              where + ": ranges " + r.to_string() + " and " + n.ranges[j].to_string() + " overlap");
     }
     if (n.lease < std::chrono::seconds(1)) bad(errc::invalid, where + ": lease is shorter than a second");
     if (n.lease_min > n.lease_max) bad(errc::invalid, where + ": lease_min is longer than lease_max");
@@ -86,7 +89,8 @@ std::vector<error> check(const server_config& config) {
     if (h.macs.empty() && h.client_id.empty() && !h.uuid && h.serial.empty())
       bad(errc::invalid, where + " has no MAC, client id, UUID or serial to know it by");
     for (const auto& mac : h.macs)
-      if (!macs.insert(mac).second) bad(errc::conflict, where + ": MAC " + mac.to_string() + " is another host's");
+      if (!macs.insert(mac).second)
+        bad(errc::conflict, where + ": MAC " + mac.to_string() + " is another host's");
     if (h.address) {
       if (!h.address->is_v4()) bad(errc::invalid, where + ": " + h.address->to_string() + " is not IPv4");
       if (!addresses.insert(*h.address).second)

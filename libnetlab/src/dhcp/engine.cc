@@ -19,18 +19,41 @@ std::string_view to_string(end_reason reason) {
 }
 
 std::string_view to_string(count what) {
-  static constexpr std::string_view names[] = {
-      "discover",       "offer",        "request",       "ack",            "nak",         "decline",
-      "release",        "inform",       "bootp",         "malformed",      "server_reply", "no_network",
-      "unsupported_type", "unknown_client", "pool_exhausted", "boot_refused", "other_server", "no_record",
-      "commit_failed",  "conflict",     "probe_conflict", "not_holder",    "bootp_refused", "coalesced",
-      "not_boot_client", "probing",     "wrong_address", "options_dropped"};
+  static constexpr std::string_view names[] = {"discover",
+                                               "offer",
+                                               "request",
+                                               "ack",
+                                               "nak",
+                                               "decline",
+                                               "release",
+                                               "inform",
+                                               "bootp",
+                                               "malformed",
+                                               "server_reply",
+                                               "no_network",
+                                               "unsupported_type",
+                                               "unknown_client",
+                                               "pool_exhausted",
+                                               "boot_refused",
+                                               "other_server",
+                                               "no_record",
+                                               "commit_failed",
+                                               "conflict",
+                                               "probe_conflict",
+                                               "not_holder",
+                                               "bootp_refused",
+                                               "coalesced",
+                                               "not_boot_client",
+                                               "probing",
+                                               "wrong_address",
+                                               "options_dropped"};
   static_assert(std::size(names) == static_cast<std::size_t>(count::last_));
   return names[static_cast<std::size_t>(what)];
 }
 
 bool actions::empty() const {
-  return replies.empty() && commits.empty() && probes.empty() && events.empty() && changes.empty() && notes.empty();
+  return replies.empty() && commits.empty() && probes.empty() && events.empty() && changes.empty() &&
+         notes.empty();
 }
 
 void actions::clear() {
@@ -68,7 +91,8 @@ void engine::impl::load(std::vector<lease> stored, moment at) {
   wall_known = true;
   wall_offset = at.wall.time_since_epoch() - at.now.time_since_epoch();
   // Oldest end first, so that addresses are given out again in that order.
-  std::sort(stored.begin(), stored.end(), [](const lease& a, const lease& b) { return a.expires < b.expires; });
+  std::sort(stored.begin(), stored.end(),
+            [](const lease& a, const lease& b) { return a.expires < b.expires; });
   for (const auto& l : stored) {
     if (!l.address.is_v4()) continue;
     auto& e = table.get(l.address.v4_value());
@@ -114,7 +138,8 @@ void engine::impl::push_expiry(const lease_entry& e) {
   if (expiries.size() > 1024 && expiries.size() > 4 * table.all().size()) {
     expiries.clear();
     for (const auto& [address, x] : table.all())
-      if ((x.active() || x.held_back()) && x.expires != boot_time::max()) expiries.emplace_back(x.expires, address);
+      if ((x.active() || x.held_back()) && x.expires != boot_time::max())
+        expiries.emplace_back(x.expires, address);
     std::make_heap(expiries.begin(), expiries.end(), std::greater<>{});
   }
   expiries.emplace_back(e.expires, e.address);
@@ -187,7 +212,8 @@ void engine::impl::committed(std::uint64_t token, lease_store::outcome outcome, 
     if (had && other) out.changes.push_back({before, true, false, end_reason::taken});
     if (p.what == pending_commit::kind::grant) {
       say(messages::commit_conflict, p.mac, at, out, [&] {
-        return ip.to_string() + " for " + p.mac.to_string() + ": the store holds it for " + now.mac.to_string();
+        return ip.to_string() + " for " + p.mac.to_string() + ": the store holds it for " +
+               now.mac.to_string();
       });
       if (!p.refusal_bytes.empty()) {
         add(count::nak);
@@ -261,7 +287,8 @@ void engine::impl::committed(std::uint64_t token, lease_store::outcome outcome, 
   table.settle(e);
 }
 
-void engine::impl::address_seen(const ip_address& address, const mac_address& holder, moment at, actions& out) {
+void engine::impl::address_seen(const ip_address& address, const mac_address& holder, moment at,
+                                actions& out) {
   auto* e = table.find(address.v4_value());
   if (!e || !e->waiting || e->offered_mac == holder) return; // our client itself still uses it
   add(count::probe_conflict);
@@ -306,7 +333,8 @@ void engine::impl::watch_wall(moment at, actions& out) {
     if ((e.active() || e.held_back()) && e.expires != boot_time::max()) restamps.push_back(address);
   say(messages::clock_stepped, {}, at, out, [&] {
     return "the clock was set " + format_elapsed(step < duration{} ? -step : step) +
-           (step < duration{} ? " back; " : " ahead; ") + std::to_string(restamps.size()) + " leases are stored again";
+           (step < duration{} ? " back; " : " ahead; ") + std::to_string(restamps.size()) +
+           " leases are stored again";
   });
 }
 
@@ -398,16 +426,19 @@ void engine::impl::say(const message& m, const mac_address& who, moment at, acti
     return;
   }
   auto line = text();
-  if (slot.key == key && slot.suppressed > 0) line += " (" + std::to_string(slot.suppressed) + " times more before)";
+  if (slot.key == key && slot.suppressed > 0)
+    line += " (" + std::to_string(slot.suppressed) + " times more before)";
   slot = {key, later(at.now, repeat_interval), 0};
   out.notes.push_back({&m, std::move(line)});
 }
 
-void engine::impl::remember_server(const ip_address& server, std::string how, const mac_address& client, moment at) {
+void engine::impl::remember_server(const ip_address& server, std::string how, const mac_address& client,
+                                   moment at) {
   auto it = std::find_if(foreign.begin(), foreign.end(), [&](const auto& f) { return f.address == server; });
   if (it == foreign.end()) {
     if (foreign.size() >= max_foreign) {
-      it = std::min_element(foreign.begin(), foreign.end(), [](const auto& a, const auto& b) { return a.last < b.last; });
+      it = std::min_element(foreign.begin(), foreign.end(),
+                            [](const auto& a, const auto& b) { return a.last < b.last; });
       *it = {};
     } else {
       it = foreign.insert(foreign.end(), foreign_server{});
@@ -446,7 +477,8 @@ int engine::find_network(const ip_address& address) const {
 
 result<void> engine::drop(const ip_address& address, moment at, actions& out) {
   auto* e = impl_->table.find(address.v4_value());
-  if (!e || !e->active()) return fail(errc::not_found, "nobody holds a lease of " + address.to_string(), "dhcp.drop");
+  if (!e || !e->active())
+    return fail(errc::not_found, "nobody holds a lease of " + address.to_string(), "dhcp.drop");
   if (e->in_flight != 0) {
     auto& p = impl_->pending.at(e->in_flight);
     p.then_end = true;

@@ -25,8 +25,8 @@ struct pending_commit {
   wall_time starts{};
   bool renewed = false;
   reply answer;
-  byte_vector bytes;      // the ACK, ready to leave
-  reply refusal;          // the NAK for the case that somebody else holds the address
+  byte_vector bytes; // the ACK, ready to leave
+  reply refusal;     // the NAK for the case that somebody else holds the address
   byte_vector refusal_bytes;
   node_identity node;
   std::string architecture, network, detail;
@@ -80,7 +80,8 @@ struct engine::impl {
   duration term_of(const request_context& c) const;
 
   // Ends and time
-  void end_lease(lease_entry& e, lease_state state, end_reason reason, boot_time until, moment at, actions& out);
+  void end_lease(lease_entry& e, lease_state state, end_reason reason, boot_time until, moment at,
+                 actions& out);
   void hold_back(lease_entry& e, moment at, actions& out);
   void watch_wall(moment at, actions& out);
   void push_expiry(const lease_entry& e);
@@ -89,10 +90,11 @@ struct engine::impl {
 
   void add(count what) { ++counters[static_cast<std::size_t>(what)]; }
   // Says a thing about a client at most once a minute; `text` is made only when it is said.
-  void say(const message& m, const mac_address& who, moment at, actions& out, const std::function<std::string()>& text);
+  void say(const message& m, const mac_address& who, moment at, actions& out,
+           const std::function<std::string()>& text);
   node_identity identity(const request_context& c, std::optional<ip_address> address = {}) const;
-  void event(const request_context& c, boot_stage stage, std::optional<ip_address> address, std::string detail,
-             const message* m = nullptr);
+  void event(const request_context& c, boot_stage stage, std::optional<ip_address> address,
+             std::string detail, const message* m = nullptr);
 
   server_config config;
   engine_hooks hooks;

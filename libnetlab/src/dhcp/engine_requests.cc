@@ -4,11 +4,13 @@
 
 namespace netlab::dhcp {
 
-void engine::impl::handle(byte_view datagram, const arrival& from, moment at, actions& out, unsigned attempt) {
+void engine::impl::handle(byte_view datagram, const arrival& from, moment at, actions& out,
+                          unsigned attempt) {
   if (auto ok = decode_into(datagram, in); !ok) {
     add(count::malformed);
-    say(messages::malformed, {}, at, out,
-        [&] { return "a datagram from " + from.peer.to_string() + " is no DHCP message: " + ok.error().message; });
+    say(messages::malformed, {}, at, out, [&] {
+      return "a datagram from " + from.peer.to_string() + " is no DHCP message: " + ok.error().message;
+    });
     return;
   }
   if (in.op == packet::reply_op) {
@@ -26,7 +28,8 @@ void engine::impl::handle(byte_view datagram, const arrival& from, moment at, ac
   default:
     add(count::unsupported_type);
     say(messages::unsupported_type, in.mac(), at, out, [&] {
-      return "message type " + std::to_string(static_cast<int>(type)) + " from " + in.mac().to_string() + " dropped";
+      return "message type " + std::to_string(static_cast<int>(type)) + " from " + in.mac().to_string() +
+             " dropped";
     });
     return;
   }
@@ -37,9 +40,10 @@ void engine::impl::handle(byte_view datagram, const arrival& from, moment at, ac
   if (!select_network(c)) {
     add(count::no_network);
     say(messages::no_network, c.mac, at, out, [&] {
-      return c.mac.to_string() + (in.giaddr.is_unspecified() ? " asked on an interface without a configured network"
-                                                            : " asked through relay " + in.giaddr.to_string() +
-                                                                  ", whose network is not configured");
+      return c.mac.to_string() +
+             (in.giaddr.is_unspecified()
+                  ? " asked on an interface without a configured network"
+                  : " asked through relay " + in.giaddr.to_string() + ", whose network is not configured");
     });
     return;
   }
@@ -120,7 +124,8 @@ std::uint32_t engine::impl::match_classes(const request_context& c) const {
     if (!k.architectures.empty()) {
       if (!have_kinds) kinds = architectures(c.in);
       have_kinds = true;
-      if (std::find_first_of(kinds.begin(), kinds.end(), k.architectures.begin(), k.architectures.end()) == kinds.end())
+      if (std::find_first_of(kinds.begin(), kinds.end(), k.architectures.begin(), k.architectures.end()) ==
+          kinds.end())
         continue;
     }
     out |= std::uint32_t{1} << i;
@@ -132,8 +137,8 @@ bool engine::impl::is_boot_client(const packet& m) const {
   auto vendor = m.options.text(option::vendor_class);
   if (vendor.starts_with("PXEClient") || vendor.starts_with("HTTPClient")) return true;
   return m.options.has(option::architecture) || m.options.has(option::ipxe) ||
-         (m.options.has(option::user_class) && user_class_text(*m.options.find(option::user_class)).find("iPXE") !=
-                                                   std::string::npos);
+         (m.options.has(option::user_class) &&
+          user_class_text(*m.options.find(option::user_class)).find("iPXE") != std::string::npos);
 }
 
 node_identity engine::impl::identity(const request_context& c, std::optional<ip_address> address) const {
@@ -191,8 +196,9 @@ bool engine::impl::admit(request_context& c) {
   const auto& n = config.networks[static_cast<std::size_t>(c.network)];
   if (!n.known_clients_only || c.host >= 0) return true;
   add(count::unknown_client);
-  say(messages::unknown_client, c.mac, c.at, c.out,
-      [&] { return c.mac.to_string() + " is not a known machine; network \"" + n.name + "\" serves known ones only"; });
+  say(messages::unknown_client, c.mac, c.at, c.out, [&] {
+    return c.mac.to_string() + " is not a known machine; network \"" + n.name + "\" serves known ones only";
+  });
   event(c, boot_stage::refused, {}, "unknown machine, and the network serves known ones only",
         &messages::unknown_client);
   return false;
@@ -219,7 +225,8 @@ bool engine::impl::available(const lease_entry* e, const request_context& c) con
   bool mine = same_machine(*e, c);
   if (e->in_flight != 0) {
     auto it = pending.find(e->in_flight);
-    if (it != pending.end() && it->second.what == pending_commit::kind::grant) return it->second.client == c.client;
+    if (it != pending.end() && it->second.what == pending_commit::kind::grant)
+      return it->second.client == c.client;
     if (!mine) return false;
   }
   if (e->offered() && e->offer_until > c.at.now && e->offered_client != c.client &&
@@ -232,7 +239,8 @@ bool engine::impl::available(const lease_entry* e, const request_context& c) con
 std::optional<std::uint32_t> engine::impl::reserved_address(const request_context& c) const {
   if (c.host < 0) return std::nullopt;
   const auto& address = config.hosts[static_cast<std::size_t>(c.host)].address;
-  if (!address || !config.networks[static_cast<std::size_t>(c.network)].subnet.contains(*address)) return std::nullopt;
+  if (!address || !config.networks[static_cast<std::size_t>(c.network)].subnet.contains(*address))
+    return std::nullopt;
   return address->v4_value();
 }
 
@@ -250,7 +258,8 @@ std::optional<std::uint32_t> engine::impl::choose(request_context& c) {
     if (same_machine(*e, c) || (e->offered() && e->offered_client == c.client)) return e->address;
   }
   if (auto asked = c.in.options.address(option::requested_address))
-    if (permitted(c, asked->v4_value()) && available(table.find(asked->v4_value()), c)) return asked->v4_value();
+    if (permitted(c, asked->v4_value()) && available(table.find(asked->v4_value()), c))
+      return asked->v4_value();
   return table.next_free(c.network);
 }
 
@@ -268,14 +277,16 @@ duration engine::impl::term_of(const request_context& c) const {
 
 std::string engine::impl::hostname_of(request_context& c) {
   if (c.host >= 0)
-    if (auto name = clean_hostname(config.hosts[static_cast<std::size_t>(c.host)].name); !name.empty()) return name;
+    if (auto name = clean_hostname(config.hosts[static_cast<std::size_t>(c.host)].name); !name.empty())
+      return name;
   std::string name;
   if (auto value = c.in.options.find(option::client_fqdn))
     if (auto fqdn = decode_fqdn(*value)) name = clean_hostname(fqdn->name);
   if (name.empty()) name = clean_hostname(c.in.options.text(option::host_name));
   if (!name.empty() && hooks.may_use_name && !hooks.may_use_name(name, identity(c))) {
-    say(messages::name_refused, c.mac, c.at, c.out,
-        [&] { return c.mac.to_string() + " asks to be called \"" + name + "\", which is another machine's name"; });
+    say(messages::name_refused, c.mac, c.at, c.out, [&] {
+      return c.mac.to_string() + " asks to be called \"" + name + "\", which is another machine's name";
+    });
     name.clear();
   }
   return name;
@@ -292,8 +303,9 @@ void engine::impl::on_discover(request_context& c) {
   auto address = choose(c);
   if (!address) {
     add(count::pool_exhausted);
-    say(messages::pool_exhausted, {}, c.at, c.out,
-        [&] { return "network \"" + n.name + "\" has no address left; " + c.mac.to_string() + " gets none"; });
+    say(messages::pool_exhausted, {}, c.at, c.out, [&] {
+      return "network \"" + n.name + "\" has no address left; " + c.mac.to_string() + " gets none";
+    });
     event(c, boot_stage::refused, {}, "no address left in network " + n.name, &messages::pool_exhausted);
     return;
   }
@@ -323,7 +335,8 @@ void engine::impl::on_discover(request_context& c) {
     held->datagram.assign(c.datagram.begin(), c.datagram.end());
     held->from = c.from;
     held->attempt = c.attempt;
-    if (builder.build(c, message_type::offer, ip, term, name, held->bytes, r) > 0) add(count::options_dropped);
+    if (builder.build(c, message_type::offer, ip, term, name, held->bytes, r) > 0)
+      add(count::options_dropped);
     held->how = r;
     e.waiting = std::move(held);
     if (waiting) {
@@ -349,7 +362,8 @@ void engine::impl::on_discover(request_context& c) {
 
 bool engine::impl::ours(const request_context& c, const ip_address& server) const {
   if (server == c.server_id) return true;
-  return std::any_of(config.networks.begin(), config.networks.end(), [&](const auto& n) { return n.server == server; });
+  return std::any_of(config.networks.begin(), config.networks.end(),
+                     [&](const auto& n) { return n.server == server; });
 }
 
 void engine::impl::nak(request_context& c, const std::string& why) {
@@ -371,15 +385,15 @@ void engine::impl::on_request(request_context& c) {
     // It took another server's offer: what we held for it is free again.
     add(count::other_server);
     remember_server(*server, "chosen by " + c.mac.to_string(), c.mac, c.at);
-    say(messages::other_server, c.mac, c.at, c.out, [&] {
-      return c.mac.to_string() + " took the offer of another DHCP server, " + server->to_string();
-    });
-    if (auto* e = table.by_client(c.network, c.client); e && e->offered_client == c.client && e->in_flight == 0) {
+    say(messages::other_server, c.mac, c.at, c.out,
+        [&] { return c.mac.to_string() + " took the offer of another DHCP server, " + server->to_string(); });
+    if (auto* e = table.by_client(c.network, c.client);
+        e && e->offered_client == c.client && e->in_flight == 0) {
       table.clear_offer(*e);
       table.settle(*e);
     }
-    event(c, boot_stage::refused, asked, "the client took the offer of another server, " + server->to_string(),
-          &messages::other_server);
+    event(c, boot_stage::refused, asked,
+          "the client took the offer of another server, " + server->to_string(), &messages::other_server);
     return;
   }
   bool selecting = server.has_value();
@@ -396,8 +410,9 @@ void engine::impl::on_request(request_context& c) {
   auto address = asked->v4_value();
   bool may_refuse = n.authoritative || selecting;
   if (!n.subnet.contains(*asked)) {
-    if (may_refuse) return nak(c, asked->to_string() + " is not on network " + n.subnet.network().to_string() + "/" +
-                                      std::to_string(n.subnet.prefix));
+    if (may_refuse)
+      return nak(c, asked->to_string() + " is not on network " + n.subnet.network().to_string() + "/" +
+                        std::to_string(n.subnet.prefix));
     add(count::no_record);
     say(messages::no_record, c.mac, c.at, c.out,
         [&] { return c.mac.to_string() + " wants " + asked->to_string() + ", which is on another network"; });
@@ -405,16 +420,19 @@ void engine::impl::on_request(request_context& c) {
   }
 
   auto* e = table.find(address);
-  bool known = e && (same_machine(*e, c) || (e->offered() && (e->offered_client == c.client || e->offered_mac == c.mac)));
+  bool known = e && (same_machine(*e, c) ||
+                     (e->offered() && (e->offered_client == c.client || e->offered_mac == c.mac)));
   if (!known && !may_refuse) {
     add(count::no_record);
-    say(messages::no_record, c.mac, c.at, c.out,
-        [&] { return c.mac.to_string() + " wants " + asked->to_string() + ", which this server did not give it"; });
+    say(messages::no_record, c.mac, c.at, c.out, [&] {
+      return c.mac.to_string() + " wants " + asked->to_string() + ", which this server did not give it";
+    });
     return;
   }
   if (!permitted(c, address))
-    return nak(c, asked->to_string() + (table.reserved_for(address) >= 0 ? " is reserved for another machine"
-                                                                        : " is not an address that is given out"));
+    return nak(c, asked->to_string() + (table.reserved_for(address) >= 0
+                                            ? " is reserved for another machine"
+                                            : " is not an address that is given out"));
   if (!available(e, c)) {
     if (e->in_flight != 0 && same_machine(*e, c)) {
       add(count::coalesced); // the store is busy with this very address; the client asks again
@@ -424,7 +442,8 @@ void engine::impl::on_request(request_context& c) {
                                                        : " belongs to another machine"));
   }
   // The recipe gives this machine another address: let it move there at its next chance.
-  if (auto fixed = reserved_address(c); fixed && *fixed != address && !selecting && available(table.find(*fixed), c))
+  if (auto fixed = reserved_address(c);
+      fixed && *fixed != address && !selecting && available(table.find(*fixed), c))
     return nak(c, "this machine's address is " + ip_address::v4(*fixed).to_string());
 
   if (e && e->offered_client == c.client && e->boot && !is_boot_client(c.in))
@@ -488,7 +507,8 @@ void engine::impl::on_decline(request_context& c) {
   if (!holder) {
     add(count::not_holder);
     say(messages::not_holder, c.mac, c.at, c.out, [&] {
-      return c.mac.to_string() + " declined " + (asked ? asked->to_string() : "no address") + ", which it does not hold";
+      return c.mac.to_string() + " declined " + (asked ? asked->to_string() : "no address") +
+             ", which it does not hold";
     });
     return;
   }
@@ -496,8 +516,8 @@ void engine::impl::on_decline(request_context& c) {
     return c.mac.to_string() + " found " + asked->to_string() + " in use by another machine; held back for " +
            format_duration(config.decline_hold);
   });
-  event(c, boot_stage::refused, *asked, "the client found " + asked->to_string() + " in use by another machine",
-        &messages::declined);
+  event(c, boot_stage::refused, *asked,
+        "the client found " + asked->to_string() + " in use by another machine", &messages::declined);
   if (e->in_flight != 0) {
     auto& p = pending.at(e->in_flight);
     p.then_end = true;
@@ -506,7 +526,8 @@ void engine::impl::on_decline(request_context& c) {
     return;
   }
   if (e->active())
-    end_lease(*e, lease_state::declined, end_reason::declined, later(c.at.now, config.decline_hold), c.at, c.out);
+    end_lease(*e, lease_state::declined, end_reason::declined, later(c.at.now, config.decline_hold), c.at,
+              c.out);
   else
     hold_back(*e, c.at, c.out);
 }
@@ -555,7 +576,8 @@ void engine::impl::on_bootp(request_context& c) {
   const auto& n = config.networks[static_cast<std::size_t>(c.network)];
   if (!n.bootp) {
     add(count::bootp_refused);
-    say(messages::bootp_refused, c.mac, c.at, c.out, [&] { return c.mac.to_string() + " speaks BOOTP only"; });
+    say(messages::bootp_refused, c.mac, c.at, c.out,
+        [&] { return c.mac.to_string() + " speaks BOOTP only"; });
     return;
   }
   if (!admit(c) || !ask_boot_policy(c)) return;
@@ -563,7 +585,8 @@ void engine::impl::on_bootp(request_context& c) {
   if (!address) {
     add(count::pool_exhausted);
     say(messages::pool_exhausted, {}, c.at, c.out, [&] {
-      return "network \"" + n.name + "\" has no address left; BOOTP client " + c.mac.to_string() + " gets none";
+      return "network \"" + n.name + "\" has no address left; BOOTP client " + c.mac.to_string() +
+             " gets none";
     });
     return;
   }
@@ -594,7 +617,8 @@ void engine::impl::on_proxy(request_context& c) {
   }
   bool offer = type == message_type::discover;
   reply r;
-  if (builder.build(c, offer ? message_type::offer : message_type::ack, {}, std::nullopt, {}, c.out.bytes, r) > 0)
+  if (builder.build(c, offer ? message_type::offer : message_type::ack, {}, std::nullopt, {}, c.out.bytes,
+                    r) > 0)
     add(count::options_dropped);
   c.out.replies.push_back(r);
   add(offer ? count::offer : count::ack);
@@ -607,7 +631,8 @@ void engine::impl::on_server_reply(const packet& m, moment at, actions& out) {
   add(count::server_reply);
   auto server = m.options.address(option::server_id);
   if (!server) return;
-  if (std::any_of(config.networks.begin(), config.networks.end(), [&](const auto& n) { return n.server == *server; }))
+  if (std::any_of(config.networks.begin(), config.networks.end(),
+                  [&](const auto& n) { return n.server == *server; }))
     return;
   auto what = std::string(to_string(m.type())) + " of " + m.yiaddr.to_string() + " to " + m.mac().to_string();
   remember_server(*server, what, m.mac(), at);

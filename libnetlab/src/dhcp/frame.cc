@@ -73,19 +73,31 @@ std::optional<udp_frame> parse_udp_frame(byte_view frame) {
   return out;
 }
 
-byte_vector make_arp_probe(const mac_address& sender, const ip_address& target) {
+namespace {
+byte_vector make_arp(std::uint16_t operation, const mac_address& sender, const ip_address& from,
+                     const mac_address& to, const ip_address& target) {
   byte_vector out(28);
   byte_writer w(out);
   w.u16(1);
   w.u16(ethertype_ipv4);
   w.u8(6);
   w.u8(4);
-  w.u16(1); // request
+  w.u16(operation);
   w.bytes(sender.octets);
-  w.u32(0);
-  w.fill(0, 6);
+  w.u32(from.v4_value());
+  w.bytes(to.octets);
   w.u32(target.v4_value());
   return out;
+}
+} // namespace
+
+byte_vector make_arp_probe(const mac_address& sender, const ip_address& target) {
+  return make_arp(1, sender, {}, {}, target);
+}
+
+byte_vector make_arp_reply(const mac_address& sender, const ip_address& address, const mac_address& to,
+                           const ip_address& to_address) {
+  return make_arp(2, sender, address, to, to_address);
 }
 
 std::optional<arp_frame> parse_arp(byte_view frame) {

@@ -25,6 +25,10 @@ std::optional<udp_frame> parse_udp_frame(byte_view frame);
 // RFC 5227 §2.1.1: who has `target`? The sender's address is zero, so that no cache is polluted.
 byte_vector make_arp_probe(const mac_address& sender, const ip_address& target);
 
+// "`address` is at `sender`", for the one who asked.
+byte_vector make_arp_reply(const mac_address& sender, const ip_address& address, const mac_address& to,
+                           const ip_address& to_address);
+
 struct arp_frame {
   bool reply = false;
   mac_address sender;

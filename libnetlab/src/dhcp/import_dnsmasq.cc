@@ -21,7 +21,8 @@ std::optional<fixed_host> parse_host(std::string_view value, std::string& why) {
         out.client_id.assign(1, 0); // a text identifier has type 0
         out.client_id.insert(out.client_id.end(), id.begin(), id.end());
       }
-    } else if (part.starts_with("set:") || part.starts_with("tag:") || part.starts_with("[") || part.starts_with("net:")) {
+    } else if (part.starts_with("set:") || part.starts_with("tag:") || part.starts_with("[") ||
+               part.starts_with("net:")) {
       why = "\"" + printable(part) + "\" is not taken over";
     } else if (part == "ignore") {
       why = "\"ignore\" hosts are not taken over";
@@ -84,7 +85,8 @@ result<imported_leases> import_dnsmasq(std::string_view text, wall_time now, dur
     auto address = ip_address::parse(f[2]);
     if (!when) return add_warning(warnings, number, "\"" + printable(f[0]) + "\" is no expiry time");
     if (!mac) return add_warning(warnings, number, "\"" + printable(f[1]) + "\" is no hardware address");
-    if (!address || !address->is_v4()) return add_warning(warnings, number, "\"" + printable(f[2]) + "\" is no IPv4 address");
+    if (!address || !address->is_v4())
+      return add_warning(warnings, number, "\"" + printable(f[2]) + "\" is no IPv4 address");
     ++understood;
     if (*expiry != 0 && *when <= now) return;
     lease l;
@@ -93,8 +95,11 @@ result<imported_leases> import_dnsmasq(std::string_view text, wall_time now, dur
     l.client = hardware_client(*mac);
     if (f.size() > 4 && f[4] != "*") {
       byte_vector id;
-      if (from_hex(f[4], id) && id.size() >= 2 && id.size() <= 255) l.client = id;
-      else add_warning(warnings, number, "client id \"" + printable(f[4]) + "\" is not understood; the hardware address is used");
+      if (from_hex(f[4], id) && id.size() >= 2 && id.size() <= 255)
+        l.client = id;
+      else
+        add_warning(warnings, number,
+                    "client id \"" + printable(f[4]) + "\" is not understood; the hardware address is used");
     }
     if (f[3] != "*") l.hostname = clean_hostname(f[3]);
     l.expires = *expiry == 0 ? wall_time::max() : *when;
@@ -114,7 +119,8 @@ result<imported_hosts> import_dnsmasq_hosts(std::string_view text) {
     if (line.starts_with(key)) return take_host(number, line.substr(key.size()), out);
     auto equals = line.find('=');
     if (equals != std::string_view::npos && line.find(',') > equals)
-      return add_warning(out.warnings, number, "\"" + printable(line.substr(0, equals)) + "\" is not taken over");
+      return add_warning(out.warnings, number,
+                         "\"" + printable(line.substr(0, equals)) + "\" is not taken over");
     take_host(number, line, out);
   });
   return out;
@@ -134,9 +140,11 @@ result<imported_hosts> import_pihole_toml(std::string_view text) {
         return;
       }
       auto equals = line.find('=');
-      if (section != "dhcp" || equals == std::string_view::npos || trim(line.substr(0, equals)) != "hosts") return;
+      if (section != "dhcp" || equals == std::string_view::npos || trim(line.substr(0, equals)) != "hosts")
+        return;
       line = trim(line.substr(equals + 1));
-      if (line.empty() || line.front() != '[') return add_warning(out.warnings, number, "dhcp.hosts is not a list");
+      if (line.empty() || line.front() != '[')
+        return add_warning(out.warnings, number, "dhcp.hosts is not a list");
       line.remove_prefix(1);
       inside = true;
       closed = false;
@@ -150,13 +158,15 @@ result<imported_hosts> import_pihole_toml(std::string_view text) {
         closed = true;
       } else if (line.front() == '"' || line.front() == '\'') {
         auto end = line.find(line.front(), 1);
-        if (end == std::string_view::npos) return add_warning(out.warnings, number, "a text without its closing quote");
+        if (end == std::string_view::npos)
+          return add_warning(out.warnings, number, "a text without its closing quote");
         take_host(number, line.substr(1, end - 1), out);
         line.remove_prefix(end + 1);
       } else if (line.front() == ',') {
         line.remove_prefix(1);
       } else {
-        return add_warning(out.warnings, number, "\"" + printable(line.substr(0, 40)) + "\" is not understood");
+        return add_warning(out.warnings, number,
+                           "\"" + printable(line.substr(0, 40)) + "\" is not understood");
       }
     }
   });

@@ -8,7 +8,8 @@ std::string unescape(std::string_view text) {
   std::string out;
   while (!text.empty()) {
     byte_vector byte;
-    if (text.size() >= 5 && text.starts_with("&#x") && from_hex(text.substr(3, 2), byte) && byte.size() == 1) {
+    if (text.size() >= 5 && text.starts_with("&#x") && from_hex(text.substr(3, 2), byte) &&
+        byte.size() == 1) {
       out += static_cast<char>(byte[0]);
       text.remove_prefix(5);
     } else {
@@ -48,7 +49,8 @@ result<imported_leases> import_kea(std::string_view text, wall_time now) {
     if (!address || !address->is_v4())
       return add_warning(warnings, number, "\"" + printable(field("address")) + "\" is no IPv4 address");
     auto when = expire ? epoch_time(*expire) : std::nullopt;
-    if (!when) return add_warning(warnings, number, "\"" + printable(field("expire")) + "\" is no expiry time");
+    if (!when)
+      return add_warning(warnings, number, "\"" + printable(field("expire")) + "\" is no expiry time");
     if (!state || *state < 0 || *state > 3)
       return add_warning(warnings, number, "state \"" + printable(field("state")) + "\" is unknown");
     ++understood;
@@ -68,15 +70,18 @@ result<imported_leases> import_kea(std::string_view text, wall_time now) {
     }
     if (has_id) l.client = id;
     if (!mac && !has_id && l.state == lease_state::active)
-      return add_warning(warnings, number, address->to_string() + " has neither hardware address nor client id");
+      return add_warning(warnings, number,
+                         address->to_string() + " has neither hardware address nor client id");
     l.hostname = clean_hostname(unescape(field("hostname")));
     l.expires = infinite ? wall_time::max() : *when;
-    auto length = valid && *valid > 0 && *valid < 4'000'000'000 ? std::chrono::seconds(*valid) : std::chrono::seconds(0);
+    auto length = valid && *valid > 0 && *valid < 4'000'000'000 ? std::chrono::seconds(*valid)
+                                                                : std::chrono::seconds(0);
     l.starts = infinite ? now : std::min(now, wall_time(*when - length));
     found.emplace(*address, std::move(l));
   });
   if (!missing.empty() || (columns.empty() && !trim(text).empty()))
-    return fail(errc::invalid, "this is not a Kea lease file: its header has no column \"" + missing + "\"", "dhcp.import");
+    return fail(errc::invalid, "this is not a Kea lease file: its header has no column \"" + missing + "\"",
+                "dhcp.import");
   return finish_import(std::move(found), std::move(warnings), lines, understood, "Kea lease file");
 }
 

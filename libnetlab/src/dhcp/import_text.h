@@ -47,13 +47,15 @@ inline byte_vector hardware_client(const mac_address& mac) {
 }
 
 // A non-empty file of which no line could be read is another kind of file.
-inline result<imported_leases> finish_import(std::map<ip_address, lease> found, std::vector<import_warning> warnings,
-                                             std::size_t lines, std::size_t understood, const char* kind) {
+inline result<imported_leases> finish_import(std::map<ip_address, lease> found,
+                                             std::vector<import_warning> warnings, std::size_t lines,
+                                             std::size_t understood, const char* kind) {
   if (lines > 0 && understood == 0)
-    return fail(errc::invalid,
-                std::string("this is not a ") + kind +
-                    (warnings.empty() ? "" : ": line " + std::to_string(warnings[0].line) + ": " + warnings[0].text),
-                "dhcp.import");
+    return fail(
+        errc::invalid,
+        std::string("this is not a ") + kind +
+            (warnings.empty() ? "" : ": line " + std::to_string(warnings[0].line) + ": " + warnings[0].text),
+        "dhcp.import");
   imported_leases out;
   out.warnings = std::move(warnings);
   for (auto& [address, l] : found) out.leases.push_back(std::move(l));

@@ -5,7 +5,8 @@
 namespace netlab::dhcp {
 
 std::string client_key(const packet& request) {
-  if (auto id = request.options.find(option::client_id); id && id->size() >= 2) return std::string(as_text(*id));
+  if (auto id = request.options.find(option::client_id); id && id->size() >= 2)
+    return std::string(as_text(*id));
   std::string out(1, static_cast<char>(request.htype));
   out += as_text(byte_view(request.chaddr).first(request.hlen));
   return out;
@@ -129,7 +130,8 @@ void lease_table::leave_idle(lease_entry& e) {
   pools_[static_cast<std::size_t>(e.network)].idle.erase({e.idle_key, e.address});
 }
 
-void lease_table::set_offer(lease_entry& e, std::string_view client, const mac_address& mac, boot_time until) {
+void lease_table::set_offer(lease_entry& e, std::string_view client, const mac_address& mac,
+                            boot_time until) {
   leave_idle(e);
   if (e.offered() && e.offered_client != client) clear_offer(e);
   e.offered_client = client;
@@ -154,7 +156,8 @@ void lease_table::set_holder(lease_entry& e, std::string_view client, const mac_
   e.idle_key = 0;
   if (e.held && e.client != client) {
     unindex_client(e, e.client);
-    if (auto it = by_mac_.find(mac_index_key(e.network, e.mac)); it != by_mac_.end() && it->second == e.address)
+    if (auto it = by_mac_.find(mac_index_key(e.network, e.mac));
+        it != by_mac_.end() && it->second == e.address)
       by_mac_.erase(it);
   }
   clear_offer(e);
@@ -190,7 +193,8 @@ std::optional<std::uint32_t> lease_table::next_free(int network) {
     auto last = r.last.v4_value();
     while (p.cursor <= last) {
       auto address = p.cursor;
-      if (in_pool(network, address) && !entries_.contains(address)) return address; // stays until it has an entry
+      if (in_pool(network, address) && !entries_.contains(address))
+        return address; // stays until it has an entry
       if (p.cursor == last) break;
       ++p.cursor;
     }

@@ -6,7 +6,8 @@ namespace messages {
 
 const message malformed{
     "NL-DHCP-001", log_level::warn,
-    "A datagram on the DHCP port could not be read: it is cut short, or an option is longer than the message.",
+    "A datagram on the DHCP port could not be read: it is cut short, or an option is longer than the "
+    "message.",
     "One such packet is harmless. If a node sends them steadily, update its firmware or network card's ROM."};
 const message no_network{
     "NL-DHCP-002", log_level::warn,
@@ -57,9 +58,9 @@ const message declined{
     "NL-DHCP-012", log_level::warn,
     "The client found its address in use by another machine and declined it. It is held back for a while.",
     "Find the machine that uses the address without a lease (`ip neigh`, `arping`)."};
-const message not_holder{
-    "NL-DHCP-013", log_level::info,
-    "A client released or declined an address that is not its own; nothing was changed.", ""};
+const message not_holder{"NL-DHCP-013", log_level::info,
+                         "A client released or declined an address that is not its own; nothing was changed.",
+                         ""};
 const message reservation_taken{
     "NL-DHCP-014", log_level::warn,
     "The address reserved for this machine is still leased to another one, so it gets one of the range until "
@@ -73,19 +74,18 @@ const message options_dropped{
     "NL-DHCP-016", log_level::warn,
     "The options do not fit into the largest message that the client takes; the last ones were left out.",
     "Give fewer or shorter options to this class of clients."};
-const message clock_stepped{
-    "NL-DHCP-017", log_level::info,
-    "The wall clock was set. Running leases count on the boot clock and are not affected; their stored end is "
-    "written again.",
-    ""};
-const message foreign_reply{
-    "NL-DHCP-018", log_level::warn,
-    "Another DHCP server answered on this network.",
-    "Stop it (its address is shown), or run netlab as a proxy beside it."};
+const message clock_stepped{"NL-DHCP-017", log_level::info,
+                            "The wall clock was set. Running leases count on the boot clock and are not "
+                            "affected; their stored end is "
+                            "written again.",
+                            ""};
+const message foreign_reply{"NL-DHCP-018", log_level::warn, "Another DHCP server answered on this network.",
+                            "Stop it (its address is shown), or run netlab as a proxy beside it."};
 const message send_failed{"NL-DHCP-019", log_level::warn,
                           "A reply could not be sent. The client will ask again.",
                           "Look at the reason: an interface that went down, or missing CAP_NET_RAW."};
-const message lease_granted{"NL-DHCP-020", log_level::info, "A client got an address, or a new term for it.", ""};
+const message lease_granted{"NL-DHCP-020", log_level::info, "A client got an address, or a new term for it.",
+                            ""};
 const message listening{"NL-DHCP-021", log_level::info, "The server answers on this interface.", ""};
 const message no_interface{
     "NL-DHCP-022", log_level::warn,
@@ -101,18 +101,19 @@ const message bootp_refused{"NL-DHCP-024", log_level::info,
 const message unsupported_type{"NL-DHCP-025", log_level::debug,
                                "A message type that a DHCP server does not handle was dropped.", ""};
 const message lease_lines{"NL-DHCP-026", log_level::info,
-                          "So many leases were granted at once that their lines were left out of the log.", ""};
+                          "So many leases were granted at once that their lines were left out of the log.",
+                          ""};
 
 } // namespace messages
 
 std::span<const message* const> dhcp_messages() {
   using namespace messages;
   static constexpr const message* all[] = {
-      &malformed,      &no_network,       &unknown_client,  &pool_exhausted,    &boot_refused,
-      &other_server,   &wrong_address,    &no_record,       &commit_failed,     &commit_conflict,
-      &address_in_use, &declined,         &not_holder,      &reservation_taken, &name_refused,
-      &options_dropped, &clock_stepped,   &foreign_reply,   &send_failed,       &lease_granted,
-      &listening,      &no_interface,     &bind_failed,     &bootp_refused,     &unsupported_type,
+      &malformed,       &no_network,    &unknown_client, &pool_exhausted,    &boot_refused,
+      &other_server,    &wrong_address, &no_record,      &commit_failed,     &commit_conflict,
+      &address_in_use,  &declined,      &not_holder,     &reservation_taken, &name_refused,
+      &options_dropped, &clock_stepped, &foreign_reply,  &send_failed,       &lease_granted,
+      &listening,       &no_interface,  &bind_failed,    &bootp_refused,     &unsupported_type,
       &lease_lines};
   return all;
 }

@@ -54,7 +54,8 @@ result<std::vector<static_route>> decode_routes(byte_view value) {
     std::copy(significant.begin(), significant.end(), octets);
     auto gateway = r.u32();
     if (r.failed()) return bad("a route is cut short");
-    out.push_back({{ip_address::v4(octets[0], octets[1], octets[2], octets[3]), prefix}, ip_address::v4(gateway)});
+    out.push_back(
+        {{ip_address::v4(octets[0], octets[1], octets[2], octets[3]), prefix}, ip_address::v4(gateway)});
   }
   return out;
 }
@@ -81,7 +82,8 @@ result<byte_vector> encode_domains(std::span<const std::string> names) {
       auto dot = rest.find('.');
       auto label = rest.substr(0, dot);
       if (label.empty() || label.size() > 63)
-        return fail(errc::invalid, "\"" + printable(name) + "\" has an empty or too long label", "dhcp.option");
+        return fail(errc::invalid, "\"" + printable(name) + "\" has an empty or too long label",
+                    "dhcp.option");
       out.push_back(static_cast<std::uint8_t>(label.size()));
       out.insert(out.end(), label.begin(), label.end());
       rest = dot == std::string_view::npos ? std::string_view{} : rest.substr(dot + 1);
@@ -204,7 +206,8 @@ std::string machine_serial(const packet& request) {
   auto id = request.options.find(option::client_id);
   if (id && id->size() > 1 && id->size() <= 64 && (*id)[0] == 0) {
     auto text = as_text(id->subspan(1));
-    if (std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7f; })) return std::string(text);
+    if (std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7f; }))
+      return std::string(text);
   }
   return {};
 }

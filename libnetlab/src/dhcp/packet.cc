@@ -43,11 +43,11 @@ result<void> scan(byte_view area, std::vector<piece>& out, const char* where) {
 constexpr std::array<std::uint8_t, 256> make_ranks() {
   std::array<std::uint8_t, 256> rank{};
   for (auto& r : rank) r = 100;
-  constexpr std::uint8_t first[] = {option::type,         option::server_id,      option::lease_time,
-                                    option::renewal_time, option::rebinding_time, option::subnet_mask,
-                                    option::router,       option::dns,            option::domain_name,
-                                    option::vendor_class, option::vendor_specific, option::tftp_server,
-                                    option::boot_file,    option::machine_id};
+  constexpr std::uint8_t first[] = {
+      option::type,           option::server_id,    option::lease_time,      option::renewal_time,
+      option::rebinding_time, option::subnet_mask,  option::router,          option::dns,
+      option::domain_name,    option::vendor_class, option::vendor_specific, option::tftp_server,
+      option::boot_file,      option::machine_id};
   std::uint8_t next = 0;
   for (auto code : first) rank[code] = next++;
   rank[option::relay_agent] = 255;
@@ -190,7 +190,8 @@ result<void> decode_into(byte_view datagram, packet& out) {
                 "a DHCP message has at least 236 bytes, this one " + std::to_string(datagram.size()),
                 "dhcp.decode");
   if (datagram.size() > max_message_size)
-    return fail(errc::limit, "a DHCP message of " + std::to_string(datagram.size()) + " bytes", "dhcp.decode");
+    return fail(errc::limit, "a DHCP message of " + std::to_string(datagram.size()) + " bytes",
+                "dhcp.decode");
   byte_reader r(datagram);
   out.op = r.u8();
   out.htype = r.u8();
@@ -210,7 +211,8 @@ result<void> decode_into(byte_view datagram, packet& out) {
     return fail(errc::protocol, "operation " + std::to_string(out.op) + " is neither request nor reply",
                 "dhcp.decode");
   if (out.hlen > 16)
-    return fail(errc::protocol, "a hardware address of " + std::to_string(out.hlen) + " bytes", "dhcp.decode");
+    return fail(errc::protocol, "a hardware address of " + std::to_string(out.hlen) + " bytes",
+                "dhcp.decode");
 
   out.cookie = r.remaining() >= 4 && r.u32() == magic_cookie;
   thread_local std::vector<piece> pieces; // keeps its capacity: decoding is on the hot path

@@ -38,7 +38,8 @@ void reply_builder::configure(const server_config& config) {
 }
 
 const reply_builder::options& reply_builder::merged(const request_context& c) {
-  auto key = static_cast<std::uint64_t>(c.network) << 52 | static_cast<std::uint64_t>(c.host + 1) << 32 | c.classes;
+  auto key =
+      static_cast<std::uint64_t>(c.network) << 52 | static_cast<std::uint64_t>(c.host + 1) << 32 | c.classes;
   if (auto it = merged_.find(key); it != merged_.end()) return it->second;
   if (merged_.size() >= 4096) merged_.clear();
 
@@ -67,7 +68,8 @@ const reply_builder::options& reply_builder::merged(const request_context& c) {
   if (set.routes && !set.routes->empty()) {
     // RFC 3442: a client that takes option 121 ignores option 3, so the default route goes along.
     auto routes = *set.routes;
-    bool has_default = std::any_of(routes.begin(), routes.end(), [](const auto& r) { return r.destination.prefix == 0; });
+    bool has_default =
+        std::any_of(routes.begin(), routes.end(), [](const auto& r) { return r.destination.prefix == 0; });
     if (!has_default && set.routers && !set.routers->empty())
       routes.push_back({{ip_address::v4(0), 0}, set.routers->front()});
     if (auto bytes = encode_routes(routes)) out.asked.set(option::classless_routes, *bytes);
@@ -75,8 +77,10 @@ const reply_builder::options& reply_builder::merged(const request_context& c) {
   for (const auto& raw : set.raw) {
     out.always.erase(raw.code);
     out.asked.erase(raw.code);
-    if (raw.always) out.always.set(raw.code, raw.value);
-    else out.asked.set(raw.code, raw.value);
+    if (raw.always)
+      out.always.set(raw.code, raw.value);
+    else
+      out.asked.set(raw.code, raw.value);
   }
   return merged_.emplace(key, std::move(out)).first->second;
 }
@@ -85,7 +89,8 @@ duration reply_builder::default_lease(const request_context& c) const {
   if (c.host >= 0)
     if (auto term = config_->hosts[static_cast<std::size_t>(c.host)].options.lease) return *term;
   for (std::size_t i = 0; i < config_->classes.size(); ++i)
-    if ((c.classes >> i & 1) != 0 && config_->classes[i].options.lease) return *config_->classes[i].options.lease;
+    if ((c.classes >> i & 1) != 0 && config_->classes[i].options.lease)
+      return *config_->classes[i].options.lease;
   const auto& n = config_->networks[static_cast<std::size_t>(c.network)];
   return n.options.lease.value_or(n.lease);
 }
@@ -97,7 +102,8 @@ reply reply_builder::address(const request_context& c, message_type type, const 
   r.interface = c.from.interface;
   r.proxy_port = c.from.proxy_port;
   r.from = config_->networks[static_cast<std::size_t>(c.network)].server;
-  bool local_peer = c.from.peer.address.is_loopback(); // no real client has such an address: a probe or a test
+  bool local_peer =
+      c.from.peer.address.is_loopback(); // no real client has such an address: a probe or a test
   if (!c.in.giaddr.is_unspecified()) {
     r.how = destination::relay;
     r.to = c.relay.source_port || local_peer ? c.from.peer : endpoint{c.in.giaddr, 67};
@@ -158,7 +164,8 @@ void reply_builder::add_boot(const request_context& c, message_type type) {
     vendor_class = "PXEClient"; // a proxy's reply is recognised by it
   if (!vendor_class.empty()) o.set_text(option::vendor_class, vendor_class);
   if (!b.vendor_options.empty()) o.set(option::vendor_specific, b.vendor_options);
-  if (auto id = c.in.options.find(option::machine_id); id && (id->empty() || (id->size() == 17 && (*id)[0] == 0)))
+  if (auto id = c.in.options.find(option::machine_id);
+      id && (id->empty() || (id->size() == 17 && (*id)[0] == 0)))
     o.set(option::machine_id, *id);
   for (const auto& [code, value] : b.options) o.set(code, value);
 }
@@ -184,7 +191,8 @@ unsigned reply_builder::finish(const request_context& c, byte_vector& to, reply&
 }
 
 unsigned reply_builder::build(const request_context& c, message_type type, const ip_address& yiaddr,
-                              std::optional<duration> term, const std::string& hostname, byte_vector& to, reply& r) {
+                              std::optional<duration> term, const std::string& hostname, byte_vector& to,
+                              reply& r) {
   r = address(c, type, yiaddr);
   start(c, type);
   out_.yiaddr = yiaddr;
@@ -213,7 +221,8 @@ unsigned reply_builder::build(const request_context& c, message_type type, const
         o.set(option::client_fqdn, encode_fqdn(flags, hostname));
       }
     }
-    if (type == message_type::ack && c.in.options.has(option::rapid_commit) && c.in.type() == message_type::discover)
+    if (type == message_type::ack && c.in.options.has(option::rapid_commit) &&
+        c.in.type() == message_type::discover)
       o.set(option::rapid_commit, {});
   }
   if (c.boot) add_boot(c, type);

@@ -25,9 +25,9 @@ struct server::impl : std::enable_shared_from_this<server::impl> {
   impl(const runtime& r, lease_store& s, server_options o)
       : rt(r), store(s), options(std::move(o)), policy(options.config, options.hooks) {
     for (std::size_t i = 0; i < published.size(); ++i)
-      counter_of[i] = &rt.metrics.get("netlab_dhcp_packets_total",
-                                      {{"server", options.config.name},
-                                       {"what", std::string(to_string(static_cast<count>(i)))}});
+      counter_of[i] = &rt.metrics.get(
+          "netlab_dhcp_packets_total",
+          {{"server", options.config.name}, {"what", std::string(to_string(static_cast<count>(i)))}});
   }
 
   moment at() const { return {rt.clock.now(), rt.clock.wall()}; }
@@ -61,8 +61,10 @@ struct server::impl : std::enable_shared_from_this<server::impl> {
             continue;
           }
           auto made = open_link(info, static_cast<int>(i), proxy);
-          if (made) next.push_back(std::move(*made));
-          else failed = made.error();
+          if (made)
+            next.push_back(std::move(*made));
+          else
+            failed = made.error();
         }
       }
       // Relays reach a network that no interface is in.
@@ -99,8 +101,8 @@ struct server::impl : std::enable_shared_from_this<server::impl> {
       }
     }
     rt.log(messages::listening, "DHCP on " + info.name + " port " + std::to_string(l->udp->local().port) +
-                                    " for network \"" + policy.config().networks[static_cast<std::size_t>(network)].name +
-                                    "\"");
+                                    " for network \"" +
+                                    policy.config().networks[static_cast<std::size_t>(network)].name + "\"");
     return l;
   }
 
@@ -108,7 +110,8 @@ struct server::impl : std::enable_shared_from_this<server::impl> {
     if (!links.empty()) return {};
     for (bool proxy : {false, true}) {
       const auto& networks = policy.config().networks;
-      if (proxy && std::none_of(networks.begin(), networks.end(), [](const auto& n) { return n.mode == service::proxy; }))
+      if (proxy && std::none_of(networks.begin(), networks.end(),
+                                [](const auto& n) { return n.mode == service::proxy; }))
         continue;
       auto l = std::make_unique<link>();
       l->network = 0;
@@ -222,7 +225,8 @@ struct server::impl : std::enable_shared_from_this<server::impl> {
       while (!rest.empty()) {
         auto sent = l->udp->send(rest);
         if (!sent) {
-          rt.log(messages::send_failed, "reply to " + rest.front().peer.to_string() + ": " + sent.error().message);
+          rt.log(messages::send_failed,
+                 "reply to " + rest.front().peer.to_string() + ": " + sent.error().message);
           rest = rest.subspan(1); // the error is the first one's; the others may still go
           continue;
         }
@@ -233,7 +237,8 @@ struct server::impl : std::enable_shared_from_this<server::impl> {
   }
 
   bool has_address(const link& l, const ip_address& a) const {
-    return std::any_of(l.info.addresses.begin(), l.info.addresses.end(), [&](const auto& c) { return c.address == a; });
+    return std::any_of(l.info.addresses.begin(), l.info.addresses.end(),
+                       [&](const auto& c) { return c.address == a; });
   }
 
   // A client that cannot answer ARP: tell the kernel its hardware address, else build the frame, else
@@ -257,17 +262,22 @@ struct server::impl : std::enable_shared_from_this<server::impl> {
   }
 
   void tell(const lease_change& c) {
-    auto name = c.what.hostname.empty() ? c.what.mac.to_string() : c.what.hostname + " (" + c.what.mac.to_string() + ")";
+    auto name = c.what.hostname.empty() ? c.what.mac.to_string()
+                                        : c.what.hostname + " (" + c.what.mac.to_string() + ")";
     auto second = std::chrono::duration_cast<std::chrono::seconds>(rt.clock.now().time_since_epoch()).count();
     if (second != line_second) {
       if (lines > lease_lines_per_second)
-        rt.log(messages::lease_lines, std::to_string(lines - lease_lines_per_second) + " more leases changed");
+        rt.log(messages::lease_lines,
+               std::to_string(lines - lease_lines_per_second) + " more leases changed");
       line_second = second;
       lines = 0;
     }
     if (++lines <= lease_lines_per_second)
       rt.log(messages::lease_granted,
-             c.what.address.to_string() + (c.ended ? " " + std::string(to_string(c.reason)) + ": " : c.renewed ? " renewed by " : " leased to ") +
+             c.what.address.to_string() +
+                 (c.ended     ? " " + std::string(to_string(c.reason)) + ": "
+                  : c.renewed ? " renewed by "
+                              : " leased to ") +
                  name,
              {{"network", c.what.network}});
     if (c.ended) {

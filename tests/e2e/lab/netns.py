@@ -30,7 +30,7 @@ def sweep():
         name = line.split()[0]
         match = re.fullmatch(PREFIX + r"(\d+)-.*", name)
         if match and not os.path.exists(f"/proc/{match.group(1)}"):
-            _delete(name)
+            delete(name)
 
 
 def _pids(name):
@@ -38,7 +38,7 @@ def _pids(name):
     return [int(pid) for pid in out.split() if pid.isdigit() and int(pid) != os.getpid()]
 
 
-def _delete(name):
+def delete(name):
     for sign in (signal.SIGTERM, signal.SIGKILL):
         pids = _pids(name)
         for pid in pids:
@@ -157,7 +157,7 @@ class Network:
 
     def close(self):
         while self._members:
-            _delete(self._members.pop().name)
+            delete(self._members.pop().name)
 
     def __enter__(self):
         return self
