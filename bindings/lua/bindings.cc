@@ -8,6 +8,7 @@ api describe_everything() {
   api out;
   bind_args(out);
   bind_boot(out);
+  bind_clock(out);
   bind_dhcp(out);
   bind_err(out);
   bind_fs(out);

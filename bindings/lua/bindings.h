@@ -9,6 +9,7 @@ class host;
 // A new room adds its line here and in describe_everything().
 void bind_args(api&);
 void bind_boot(api&);
+void bind_clock(api&);
 void bind_dhcp(api&);
 void bind_err(api&);
 void bind_fs(api&);

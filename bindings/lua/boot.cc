@@ -31,39 +31,50 @@ std::vector<option> file_options() {
 schema boot_schema() {
   schema s;
   s.name = "boot.service";
-  s.help = "What machines boot: profiles say what, groups say who. Served by HTTP and TFTP servers, asked by DHCP.";
+  s.help = "What machines boot: profiles say what, groups say who. Served by HTTP and TFTP servers, asked by "
+           "DHCP.";
   auto profile = file_options();
   for (const char* arch : {"amd64", "arm64", "i386", "arm", "riscv64"})
     profile.push_back(optional(arch, type::table(file_options()), std::string("what differs on ") + arch));
-  profile.push_back(optional("config", document_type(), std::string("the machine config, at /config") + document_help));
-  profile.push_back(optional("generic", document_type(), std::string("the document at /generic") + document_help));
-  profile.push_back(optional("ignition", document_type(), std::string("the document at /ignition") + document_help));
-  profile.push_back(optional("cloud", document_type(), std::string("the document at /cloud") + document_help));
+  profile.push_back(
+      optional("config", document_type(), std::string("the machine config, at /config") + document_help));
+  profile.push_back(
+      optional("generic", document_type(), std::string("the document at /generic") + document_help));
+  profile.push_back(
+      optional("ignition", document_type(), std::string("the document at /ignition") + document_help));
+  profile.push_back(
+      optional("cloud", document_type(), std::string("the document at /cloud") + document_help));
   s.options = {
       optional("name", type::string(), "how messages and commands call it"),
-      optional("nodes", type::handle("nodes"), "the lab's machines; every netlab.nodes counts, this one documents it"),
-      with_default("assets", type::string(), "assets", "the folder of kernels and initrds, in the state folder"),
+      optional("nodes", type::handle("nodes"),
+               "the lab's machines; every netlab.nodes counts, this one documents it"),
+      with_default("assets", type::string(), "assets",
+                   "the folder of kernels and initrds, in the state folder"),
       required("profiles", type::map(type::table(std::move(profile))), "what can be booted, by name"),
-      optional("groups",
-               type::list(type::table({
-                   optional("name", type::string(), "for messages"),
-                   optional("match", type::map(type::one_of({type::string(), type::list(type::string())})),
-                            "who: mac, uuid, serial, arch, name, role, firmware, a label or a query parameter; "
-                            "* and ? are wildcards, a list means any of it"),
-                   required("profile", type::string(), "what these machines boot"),
-                   optional("metadata", type::data(), "for templates and /metadata"),
-               })),
-               "who boots what: most selectors win, then the recipe's order; no match is the default"),
+      optional(
+          "groups",
+          type::list(type::table({
+              optional("name", type::string(), "for messages"),
+              optional("match", type::map(type::one_of({type::string(), type::list(type::string())})),
+                       "who: mac, uuid, serial, arch, name, role, firmware, a label or a query parameter; "
+                       "* and ? are wildcards, a list means any of it"),
+              required("profile", type::string(), "what these machines boot"),
+              optional("metadata", type::data(), "for templates and /metadata"),
+          })),
+          "who boots what: most selectors win, then the recipe's order; no match is the default"),
       optional("url", type::url("http,https"),
                "the address of this service for clients; by default the one that each client asked"),
       optional("ipxe", type::map(type::path()),
                "iPXE programs by what runs them (bios, amd64, arm64 …) instead of Debian's"),
-      optional("stub", type::map(type::path()),
-               "systemd's EFI stubs by processor (amd64, arm64), for images assembled from kernel and initrd"),
-      with_default("cache_size", type::size(), "2GiB", "how much assembled images may take in the state folder"),
+      optional(
+          "stub", type::map(type::path()),
+          "systemd's EFI stubs by processor (amd64, arm64), for images assembled from kernel and initrd"),
+      with_default("cache_size", type::size(), "2GiB",
+                   "how much assembled images may take in the state folder"),
   };
   s.example = "local boot = netlab.boot.service {\n"
-              "  profiles = { linux = { kernel = \"vmlinuz\", initrd = { \"initrd.gz\" }, args = { \"console=ttyS0\" } } },\n"
+              "  profiles = { linux = { kernel = \"vmlinuz\", initrd = { \"initrd.gz\" }, args = { "
+              "\"console=ttyS0\" } } },\n"
               "  groups = { { profile = \"linux\" } },\n"
               "}";
   return s;
@@ -119,8 +130,10 @@ result<boot::document> read_document(lua_State* L, int first, int count, const s
     if (given) return out;
   }
   if (count >= 2 && lua_isnil(L, first)) return fail(errc::not_found, error_text(L, first + 1));
-  if (count == 0 || lua_isnil(L, first)) return fail(errc::not_found, "the recipe has no document for this machine");
-  return fail(errc::invalid, "the recipe's function must return a file name or { text = … }, got " + describe_value(L, first));
+  if (count == 0 || lua_isnil(L, first))
+    return fail(errc::not_found, "the recipe has no document for this machine");
+  return fail(errc::invalid, "the recipe's function must return a file name or { text = … }, got " +
+                                 describe_value(L, first));
 }
 
 boot::document_fn make_document(host& h, const options& o, const std::string& option_name) {
@@ -154,7 +167,8 @@ boot::document_fn make_document(host& h, const options& o, const std::string& op
 
 void flatten(const json& data, const std::string& prefix, boot::text_map& out) {
   if (data.is_object()) {
-    for (const auto& [key, value] : data.items()) flatten(value, prefix.empty() ? key : prefix + "." + key, out);
+    for (const auto& [key, value] : data.items())
+      flatten(value, prefix.empty() ? key : prefix + "." + key, out);
   } else if (data.is_string()) {
     out[prefix] = data.get<std::string>();
   } else if (!data.is_null()) {
@@ -206,7 +220,8 @@ result<object_ptr> create_boot(host& h, const options& o) {
         g.match.push_back(std::move(sel));
       }
     }
-    if (auto metadata = entry.maybe<std::shared_ptr<const json>>("metadata")) flatten(**metadata, "", g.metadata);
+    if (auto metadata = entry.maybe<std::shared_ptr<const json>>("metadata"))
+      flatten(**metadata, "", g.metadata);
     s.groups.push_back(std::move(g));
   }
   return out;
@@ -253,8 +268,10 @@ void boot_object::make(host& h, bool running) {
 result<void> boot_object::check(host& h) {
   make(h, false);
   for (const auto& issue : service_->check()) {
-    if (issue.level == log_level::error) h.mistake(where(), kind(), {"", issue.text + " [" + issue.id + "]"});
-    else notes_.push_back(issue.text + " [" + issue.id + "]");
+    if (issue.level == log_level::error)
+      h.mistake(where(), kind(), {"", issue.text + " [" + issue.id + "]"});
+    else
+      notes_.push_back(issue.text + " [" + issue.id + "]");
   }
   service_.reset();
   return {};
@@ -281,9 +298,15 @@ void bind_boot(api& a) {
   a.constructor(boot_schema(), "boot.service", create_boot);
   a.kind({"boot.service",
           "A boot service: goes into `serve` of HTTP and TFTP servers and into `boot` of a DHCP server.",
-          {{"boot_once", boot_once, "The node's next boot takes another profile; forgotten after a while.",
-            {{"node", "string", "its name"}, {"profile", "string", ""}, {"within?", "duration", "1h unless given"}},
-            {{"ok", "boolean?", ""}, {"err?", "netlab.error", ""}}, false, {}}},
+          {{"boot_once",
+            boot_once,
+            "The node's next boot takes another profile; forgotten after a while.",
+            {{"node", "string", "its name"},
+             {"profile", "string", ""},
+             {"within?", "duration", "1h unless given"}},
+            {{"ok", "boolean?", ""}, {"err?", "netlab.error", ""}},
+            false,
+            {}}},
           {}});
 }
 

@@ -9,7 +9,8 @@ namespace netlab::lua {
 
 // Runs `fn` on the loop that serves files and waits for its result. For starting and inspecting servers
 // only: it holds the control loop for as long as the bytes loop is busy with its current turn.
-template<class F> auto on_bytes_loop(host& h, F fn) -> std::invoke_result_t<F> {
+template<class F>
+auto on_bytes_loop(host& h, F fn) -> std::invoke_result_t<F> {
   auto& bytes = h.bytes();
   if (&bytes.scheduler == &h.world().scheduler) return fn(); // one loop plays both parts in tests
   std::packaged_task<std::invoke_result_t<F>()> work(std::move(fn));

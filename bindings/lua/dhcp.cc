@@ -44,8 +44,9 @@ private:
 };
 
 void push_lease(lua_State* L, host& h, const lease& l) {
-  json out = {{"ip", l.address.to_string()}, {"mac", l.mac.to_string()}, {"network", l.network},
-              {"client", to_hex(l.client)}, {"state", to_string(l.state)}, {"starts", format_time(l.starts, false)}};
+  json out = {{"ip", l.address.to_string()}, {"mac", l.mac.to_string()},
+              {"network", l.network},        {"client", to_hex(l.client)},
+              {"state", to_string(l.state)}, {"starts", format_time(l.starts, false)}};
   if (!l.hostname.empty()) out["hostname"] = l.hostname;
   if (l.expires != wall_time::max()) out["expires"] = format_time(l.expires, false);
   node_identity who;
@@ -58,8 +59,10 @@ json lease_row(const host& h, const lease& l) {
   node_identity who;
   who.mac = l.mac;
   const auto* known = const_cast<host&>(h).nodes().find(who);
-  return {{"ip", l.address.to_string()}, {"mac", l.mac.to_string()},
-          {"name", known && known->declared ? known->name : l.hostname}, {"network", l.network},
+  return {{"ip", l.address.to_string()},
+          {"mac", l.mac.to_string()},
+          {"name", known && known->declared ? known->name : l.hostname},
+          {"network", l.network},
           {"expires", l.expires == wall_time::max() ? "never" : format_time(l.expires, false)}};
 }
 
@@ -75,13 +78,16 @@ public:
 
   result<void> check(host& h) override {
     if (boot && !boot->has_http && !boot->has_tftp)
-      return fail(errc::invalid, "no server of the recipe serves boot.service \"" + boot->name() +
-                                     "\": list it in `serve` of an http.server or tftp.server", "boot");
+      return fail(errc::invalid,
+                  "no server of the recipe serves boot.service \"" + boot->name() +
+                      "\": list it in `serve` of an http.server or tftp.server",
+                  "boot");
     settings.config.name = name();
     add_nodes(h);
     for (const auto& e : dhcp::check(settings.config)) h.mistake(where(), kind(), {e.op, e.message});
     if (h.state_folder().empty())
-      notes_.emplace_back("leases are kept in memory only: name a folder with netlab.state to keep them over a restart");
+      notes_.emplace_back(
+          "leases are kept in memory only: name a folder with netlab.state to keep them over a restart");
     return {};
   }
 
@@ -103,8 +109,8 @@ public:
     if (h.state_folder().empty()) {
       store_ = std::make_unique<memory_lease_store>(world.scheduler);
     } else {
-      auto journal = lease_journal::open(make_journal_storage(h.state_path(name() + ".leases")), world.clock, world.scheduler,
-                                         world.log, world.metrics);
+      auto journal = lease_journal::open(make_journal_storage(h.state_path(name() + ".leases")), world.clock,
+                                         world.scheduler, world.log, world.metrics);
       if (!journal) return tl::unexpected(journal.error());
       store_ = std::move(*journal);
     }
@@ -169,7 +175,8 @@ private:
       bool here = false;
       for (const auto& net : settings.config.networks) here = here || (n->ip && net.subnet.contains(*n->ip));
       if (here) fixed.address = n->ip;
-      if (!fixed.macs.empty() || fixed.uuid || !fixed.serial.empty()) settings.config.hosts.push_back(std::move(fixed));
+      if (!fixed.macs.empty() || fixed.uuid || !fixed.serial.empty())
+        settings.config.hosts.push_back(std::move(fixed));
     }
   }
 
@@ -188,7 +195,8 @@ private:
         return;
       }
       for (const auto& w : got->warnings)
-        world.log.write(log_level::warn, path + ":" + std::to_string(w.line) + ": " + w.text, {{"server", name()}});
+        world.log.write(log_level::warn, path + ":" + std::to_string(w.line) + ": " + w.text,
+                        {{"server", name()}});
       take(extra, *got);
     };
     auto now = world.clock.wall();
@@ -199,13 +207,16 @@ private:
       if (what == "dnsmasq") leases(path);
       if (what == "kea") read(path, [&](const std::string& text) { return dhcp::import_kea(text, now); });
       if (what == "isc") read(path, [&](const std::string& text) { return dhcp::import_isc(text, now); });
-      if (what == "dnsmasq_hosts") read(path, [](const std::string& text) { return dhcp::import_dnsmasq_hosts(text); });
+      if (what == "dnsmasq_hosts")
+        read(path, [](const std::string& text) { return dhcp::import_dnsmasq_hosts(text); });
       if (what != "pihole") continue;
       leases(join_path(path, "dhcp.leases"));
       auto toml = join_path(path, "pihole.toml"); // version 6; version 5 keeps them in dnsmasq's folder
-      if (world.files.info(toml)) read(toml, [](const std::string& text) { return dhcp::import_pihole_toml(text); });
+      if (world.files.info(toml))
+        read(toml, [](const std::string& text) { return dhcp::import_pihole_toml(text); });
       auto hosts = join_path(path, "../dnsmasq.d/04-pihole-static-dhcp.conf");
-      if (world.files.info(hosts)) read(hosts, [](const std::string& text) { return dhcp::import_dnsmasq_hosts(text); });
+      if (world.files.info(hosts))
+        read(hosts, [](const std::string& text) { return dhcp::import_dnsmasq_hosts(text); });
     }
     if (!imports.empty())
       world.log.write(log_level::info, "imported leases of the DHCP server that ran here before",
@@ -227,7 +238,8 @@ private:
       bool known = false;
       for (const auto& mine : hosts) {
         known = known || (fixed.address && mine.address == fixed.address);
-        for (const auto& mac : fixed.macs) known = known || std::find(mine.macs.begin(), mine.macs.end(), mac) != mine.macs.end();
+        for (const auto& mac : fixed.macs)
+          known = known || std::find(mine.macs.begin(), mine.macs.end(), mac) != mine.macs.end();
       }
       if (!known) hosts.push_back(std::move(fixed));
     }
@@ -249,10 +261,14 @@ schema server_schema() {
       required("network", type::handle("network"), "the network it serves"),
       optional("range", type::one_of({type::ip_range(), type::list(type::ip_range())}),
                "addresses to give out; without it only reserved ones"),
-      optional("exclude", type::list(type::one_of({type::ip_range(), type::ip()})), "addresses of the range to leave alone"),
-      with_default("lease", type::duration(), "12h", "how long an address is given for; \"infinite\" for ever"),
-      optional("lease_min", type::duration(), "the shortest a client may ask for; 2m, or `lease` when that is shorter"),
-      optional("lease_max", type::duration(), "the longest a client may ask for; 7d, or `lease` when that is longer"),
+      optional("exclude", type::list(type::one_of({type::ip_range(), type::ip()})),
+               "addresses of the range to leave alone"),
+      with_default("lease", type::duration(), "12h",
+                   "how long an address is given for; \"infinite\" for ever"),
+      optional("lease_min", type::duration(),
+               "the shortest a client may ask for; 2m, or `lease` when that is shorter"),
+      optional("lease_max", type::duration(),
+               "the longest a client may ask for; 7d, or `lease` when that is longer"),
   };
   auto told = dhcp_option_fields();
   s.options.insert(s.options.end(), told.begin(), told.end());
@@ -278,37 +294,48 @@ schema server_schema() {
   class_fields.insert(class_fields.end(), own.begin(), own.end());
   std::vector<option> relayed_fields = {
       required("subnet", type::cidr(), "the clients' network behind a relay"),
-      optional("range", type::one_of({type::ip_range(), type::list(type::ip_range())}), "addresses to give out"),
+      optional("range", type::one_of({type::ip_range(), type::list(type::ip_range())}),
+               "addresses to give out"),
       optional("lease", type::duration(), "instead of the server's"),
   };
   relayed_fields.insert(relayed_fields.end(), own.begin(), own.end());
   std::vector<option> rest = {
-      optional("nodes", type::handle("nodes"), "the lab's machines get their reserved addresses and names; every netlab.nodes counts"),
-      optional("hosts", type::list(type::table(host_fields)), "further fixed hosts, with options of their own"),
-      optional("classes", type::list(type::table(class_fields)), "clients that are alike, and what they are told"),
-      optional("relayed", type::list(type::table(relayed_fields)), "networks that reach us through a DHCP relay"),
+      optional("nodes", type::handle("nodes"),
+               "the lab's machines get their reserved addresses and names; every netlab.nodes counts"),
+      optional("hosts", type::list(type::table(host_fields)),
+               "further fixed hosts, with options of their own"),
+      optional("classes", type::list(type::table(class_fields)),
+               "clients that are alike, and what they are told"),
+      optional("relayed", type::list(type::table(relayed_fields)),
+               "networks that reach us through a DHCP relay"),
       optional("boot", type::handle("boot.service"), "what network boot clients are told"),
-      with_default("authoritative", type::boolean(), true, "refuse addresses of other networks at once (DHCPNAK)"),
+      with_default("authoritative", type::boolean(), true,
+                   "refuse addresses of other networks at once (DHCPNAK)"),
       with_default("known_clients_only", type::boolean(), false, "addresses for nodes and hosts only"),
-      with_default("conflict_probe", type::boolean(), true, "ask by ARP whether an address is free before it is first offered"),
+      with_default("conflict_probe", type::boolean(), true,
+                   "ask by ARP whether an address is free before it is first offered"),
       with_default("rapid_commit", type::boolean(), false, "two messages instead of four, RFC 4039"),
       with_default("bootp", type::boolean(), false, "answer BOOTP clients"),
-      optional("import",
-               type::table({
-                   optional("dnsmasq", type::path(), "a dnsmasq.leases file"),
-                   optional("dnsmasq_hosts", type::path(), "a file of dhcp-host lines"),
-                   optional("pihole", type::path(), "Pi-hole's folder, /etc/pihole, of version 5 or 6"),
-                   optional("kea", type::path(), "Kea's kea-leases4.csv"),
-                   optional("isc", type::path(), "ISC's dhcpd.leases"),
-               }),
-               "leases and reservations of the server that ran here before, so that no address is given twice"),
+      optional(
+          "import",
+          type::table({
+              optional("dnsmasq", type::path(), "a dnsmasq.leases file"),
+              optional("dnsmasq_hosts", type::path(), "a file of dhcp-host lines"),
+              optional("pihole", type::path(), "Pi-hole's folder, /etc/pihole, of version 5 or 6"),
+              optional("kea", type::path(), "Kea's kea-leases4.csv"),
+              optional("isc", type::path(), "ISC's dhcpd.leases"),
+          }),
+          "leases and reservations of the server that ran here before, so that no address is given twice"),
       optional("on_lease", type::function("function(lease)"), "runs after a lease was stored or renewed"),
       optional("on_lease_end", type::function("function(lease, reason)"), "runs after a lease ended"),
-      optional("listen", type::ip(), "answer unicast on this address only instead of on the network's interface: behind relays, and for tests"),
+      optional("listen", type::ip(),
+               "answer unicast on this address only instead of on the network's interface: behind relays, "
+               "and for tests"),
       with_default("port", type::integer(0, 65535), 67, "for tests"),
   };
   s.options.insert(s.options.end(), rest.begin(), rest.end());
-  s.example = "netlab.dhcp.server { network = lan, range = \"10.20.13.100-10.20.13.199\", lease = \"12h\", boot = boot }";
+  s.example = "netlab.dhcp.server { network = lan, range = \"10.20.13.100-10.20.13.199\", lease = \"12h\", "
+              "boot = boot }";
   return s;
 }
 
@@ -326,7 +353,8 @@ result<dhcp::fixed_host> read_host(const options& o, std::size_t index) {
   out.uuid = o.maybe<uuid>("uuid");
   out.serial = o.maybe<std::string>("serial").value_or("");
   out.address = o.maybe<ip_address>("ip");
-  if (auto id = o.maybe<std::string>("client_id"); id && (!from_hex(*id, out.client_id) || out.client_id.empty()))
+  if (auto id = o.maybe<std::string>("client_id");
+      id && (!from_hex(*id, out.client_id) || out.client_id.empty()))
     return fail(errc::invalid, "\"" + *id + "\" is not hex digits", at + ".client_id");
   auto told = read_dhcp_options(o, at + ".");
   if (!told) return tl::unexpected(told.error());
@@ -395,7 +423,8 @@ result<object_ptr> create_server(host&, const options& o) {
     k.vendor_class = entry.maybe<std::string>("vendor_class").value_or("");
     k.user_class = entry.maybe<std::string>("user_class").value_or("");
     k.mac = entry.maybe<std::string>("mac").value_or("");
-    for (auto arch : entry.list<std::int64_t>("architectures")) k.architectures.push_back(static_cast<std::uint16_t>(arch));
+    for (auto arch : entry.list<std::int64_t>("architectures"))
+      k.architectures.push_back(static_cast<std::uint16_t>(arch));
     auto set = read_dhcp_options(entry, "classes[" + std::to_string(++index) + "].");
     if (!set) return tl::unexpected(set.error());
     k.options = std::move(*set);
@@ -467,9 +496,20 @@ void bind_dhcp(api& a) {
   a.kind({"dhcp.server",
           "A DHCP server.",
           {
-              {"leases", server_leases, "The leases that run now, by address.", {}, {{"", "netlab.lease[]", ""}}, false, {}},
-              {"drop_lease", server_drop, "Takes an address from its holder.", {{"ip", "string", ""}},
-               {{"ok", "boolean?", ""}, {"err?", "netlab.error", ""}}, false, {}},
+              {"leases",
+               server_leases,
+               "The leases that run now, by address.",
+               {},
+               {{"", "netlab.lease[]", ""}},
+               false,
+               {}},
+              {"drop_lease",
+               server_drop,
+               "Takes an address from its holder.",
+               {{"ip", "string", ""}},
+               {{"ok", "boolean?", ""}, {"err?", "netlab.error", ""}},
+               false,
+               {}},
           },
           {}});
 }

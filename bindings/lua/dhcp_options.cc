@@ -15,8 +15,9 @@ std::vector<option> dhcp_option_fields() {
       optional("domain", type::string(), "option 15; by default the network's domain"),
       optional("search", type::list(type::string()), "option 119: domains to search"),
       optional("mtu", type::integer(68, 65535), "option 26"),
-      optional("routes", type::list(type::table({required("to", type::cidr(), "the destination"),
-                                                 required("via", type::ip(), "the gateway")})),
+      optional("routes",
+               type::list(type::table({required("to", type::cidr(), "the destination"),
+                                       required("via", type::ip(), "the gateway")})),
                "option 121: static routes"),
       optional("options",
                type::list(type::table({
@@ -27,7 +28,8 @@ std::vector<option> dhcp_option_fields() {
                    optional("u8", type::integer(0, 255), "its value as one byte"),
                    optional("u16", type::integer(0, 65535), "its value as two bytes"),
                    optional("u32", type::integer(0, 4294967295.0), "its value as four bytes"),
-                   with_default("always", type::boolean(), true, "send it even when the client does not ask for it"),
+                   with_default("always", type::boolean(), true,
+                                "send it even when the client does not ask for it"),
                })),
                "further options by number"),
   };
@@ -52,7 +54,8 @@ result<dhcp::raw_option> read_raw(const options& o, const std::string& at) {
   }
   if (auto hex = o.maybe<std::string>("hex")) {
     ++values;
-    if (!from_hex(*hex, out.value)) return fail(errc::invalid, "\"" + *hex + "\" is not hex digits", at + ".hex");
+    if (!from_hex(*hex, out.value))
+      return fail(errc::invalid, "\"" + *hex + "\" is not hex digits", at + ".hex");
   }
   if (o.has("ip")) {
     ++values;
@@ -79,7 +82,8 @@ result<dhcp::option_set> read_dhcp_options(const options& o, const std::string& 
   if (auto mtu = o.maybe<std::int64_t>("mtu")) out.mtu = static_cast<std::uint16_t>(*mtu);
   if (o.has("routes")) {
     out.routes.emplace();
-    for (const auto& r : o.list<options>("routes")) out.routes->push_back({r.get<cidr>("to"), r.get<ip_address>("via")});
+    for (const auto& r : o.list<options>("routes"))
+      out.routes->push_back({r.get<cidr>("to"), r.get<ip_address>("via")});
   }
   std::size_t index = 0;
   for (const auto& entry : o.list<options>("options")) {

@@ -26,14 +26,13 @@ std::string folder_of(const std::string& path) {
 
 } // namespace
 
-
-
 host::host(runtime world, std::function<runtime&()> bytes, const api& described, host_options options)
     : world_(world), bytes_(std::move(bytes)), api_(described), options_(std::move(options)),
       recipe_folder_(folder_of(options_.recipe)), nodes_(std::make_unique<node_directory>()),
       vm_(std::make_unique<vm>(*this, options_.vm)), graph_(std::make_unique<lua::graph>()),
       plugins_(std::make_unique<lua::plugins>(*this)),
-      tasks_(std::make_unique<lua::tasks>(*vm_, world_.scheduler)), story_(std::make_unique<lua::story>(*this)) {
+      tasks_(std::make_unique<lua::tasks>(*vm_, world_.scheduler)),
+      story_(std::make_unique<lua::story>(*this)) {
   lua_State* L = vm_->main();
   install_handles(L, api_);
   push_module(L, api_);
@@ -152,8 +151,9 @@ void host::load_text(std::string_view text, const std::string& chunk) {
 }
 
 void host::declare(const std::string& chunk) {
-  auto t = tasks_->start(vm_->main(), 0, {"the recipe's top level", {chunk.substr(1), 1}, nullptr, true,
-                                          options_.vm.declare_slice});
+  auto t = tasks_->start(
+      vm_->main(), 0,
+      {"the recipe's top level", {chunk.substr(1), 1}, nullptr, true, options_.vm.declare_slice});
   if (!t->finished()) {
     problems_.add({}, chunk.substr(1) + ": the top level must not wait");
   } else if (!t->outcome().ok && !early_exit) {
@@ -162,9 +162,9 @@ void host::declare(const std::string& chunk) {
     position at;
     auto first = why.find(':');
     auto second = first == std::string::npos ? first : why.find(": ", first + 1);
-    if (second != std::string::npos && std::all_of(why.begin() + static_cast<long>(first) + 1,
-                                                   why.begin() + static_cast<long>(second),
-                                                   [](char c) { return c >= '0' && c <= '9'; })) {
+    if (second != std::string::npos &&
+        std::all_of(why.begin() + static_cast<long>(first) + 1, why.begin() + static_cast<long>(second),
+                    [](char c) { return c >= '0' && c <= '9'; })) {
       at = {why.substr(0, first), std::atoi(why.c_str() + first + 1)};
       problems_.add(at, why.substr(second + 2));
     } else {
@@ -199,7 +199,8 @@ result<void> host::start() {
     started_.clear();
     return fail(ok.error().code, text, "start");
   }
-  auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - made_).count();
+  auto ms =
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - made_).count();
   world_.log(messages::ready, "ready",
              {{"services", std::to_string(started_.size())}, {"ms", std::to_string(ms)}});
   return {};
@@ -328,7 +329,7 @@ json host::status() {
     for (const auto& [k, v] : s.labels) labels[k] = v;
     counters.push_back({{"name", s.name}, {"labels", std::move(labels)}, {"value", s.value}});
   }
-  return {{"recipe", options_.recipe}, {"state", state_folder_}, {"services", std::move(services)},
+  return {{"recipe", options_.recipe}, {"state", state_folder_},      {"services", std::move(services)},
           {"nodes", std::move(nodes)}, {"tasks", std::move(running)}, {"counters", std::move(counters)}};
 }
 

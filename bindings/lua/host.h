@@ -67,9 +67,11 @@ public:
 
   // Runs a recipe's handler as a task of its own: `push` leaves the arguments. A failure is logged with
   // the handler's name and never reaches the caller.
-  void notify(const shared_reference& fn, const std::string& name, const std::function<int(lua_State*)>& push);
+  void notify(const shared_reference& fn, const std::string& name,
+              const std::function<int(lua_State*)>& push);
   // Asks a recipe's function for an answer now; it must not wait.
-  result<void> ask(const shared_reference& fn, const std::string& name, const std::function<int(lua_State*)>& push,
+  result<void> ask(const shared_reference& fn, const std::string& name,
+                   const std::function<int(lua_State*)>& push,
                    const std::function<void(lua_State*, int, int)>& read);
 
   // What rooms tell of nodes: joined by the directory, then given to every listener (timeline, console).

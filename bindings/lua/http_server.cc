@@ -29,7 +29,9 @@ struct borrowed_call {
   http_call_ptr call;
   scheduler& home;
   borrowed_call(http_call_ptr c, scheduler& s) : call(std::move(c)), home(s) {}
-  ~borrowed_call() { home.post([c = std::move(call)] {}); }
+  ~borrowed_call() {
+    home.post([c = std::move(call)] {});
+  }
   void reply(http_reply r) {
     home.post([c = call, r = std::move(r)]() mutable { c->reply(std::move(r)); });
   }
@@ -52,8 +54,10 @@ http_reply read_reply(lua_State* L, int first) {
       refuse("returned what is no reply");
       return out;
     }
-    if (data->contains("status") && (*data)["status"].is_number()) out.status = static_cast<int>((*data)["status"].get<double>());
-    if (data->contains("content_type") && (*data)["content_type"].is_string()) out.content_type = (*data)["content_type"];
+    if (data->contains("status") && (*data)["status"].is_number())
+      out.status = static_cast<int>((*data)["status"].get<double>());
+    if (data->contains("content_type") && (*data)["content_type"].is_string())
+      out.content_type = (*data)["content_type"];
     if (data->contains("headers") && (*data)["headers"].is_object())
       for (const auto& [key, value] : (*data)["headers"].items())
         if (value.is_string()) out.headers.emplace_back(key, value.get<std::string>());
@@ -75,13 +79,18 @@ http_reply read_reply(lua_State* L, int first) {
 void push_call(lua_State* L, const http_call& c) {
   json headers = json::object();
   for (const auto& [name, value] : c.headers) headers[name] = value;
-  push(L, json{{"method", c.method}, {"path", c.path}, {"query", c.query}, {"headers", std::move(headers)},
-               {"client", c.client.address.to_string()}, {"secure", c.secure}});
+  push(L, json{{"method", c.method},
+               {"path", c.path},
+               {"query", c.query},
+               {"headers", std::move(headers)},
+               {"client", c.client.address.to_string()},
+               {"secure", c.secure}});
   push(L, std::string_view(c.body));
   lua_setfield(L, -2, "body");
 }
 
-void ask_recipe(host& h, const shared_reference& fn, const std::string& name, const std::shared_ptr<borrowed_call>& held) {
+void ask_recipe(host& h, const shared_reference& fn, const std::string& name,
+                const std::shared_ptr<borrowed_call>& held) {
   lua_State* L = h.machine().main();
   stack_guard guard(L);
   fn->push(L);
@@ -89,7 +98,11 @@ void ask_recipe(host& h, const shared_reference& fn, const std::string& name, co
   auto t = h.tasks().spawn(L, 1, {name, {}, nullptr, false, {}});
   h.tasks().when_finished(t, [&h, t, held] {
     const auto& outcome = t->outcome();
-    if (!outcome.ok) return held->reply({500, "text/plain; charset=utf-8", {}, std::string("the recipe's handler failed; see netlab's log\n")});
+    if (!outcome.ok)
+      return held->reply({500,
+                          "text/plain; charset=utf-8",
+                          {},
+                          std::string("the recipe's handler failed; see netlab's log\n")});
     lua_State* S = h.machine().main();
     stack_guard inner(S);
     outcome.values->push(S);
@@ -137,15 +150,6 @@ public:
     });
   }
 
-  ~http_service() override {
-    if (server_ || waiting_)
-      on_bytes_loop(*host_, [this] {
-        waiting_.reset();
-        server_.reset();
-        return true;
-      });
-  }
-
   json status() const override {
     if (!server_) return json::object();
     return {{"connections", on_bytes_loop(*host_, [this] { return server_->connections(); })}};
@@ -160,7 +164,9 @@ private:
     o.on_access = [log = bytes.log](const http_access& a) {
       if (!log.enabled(log_level::debug)) return;
       log.write(log_level::debug, "http " + std::string(a.method) + " " + std::string(a.path),
-                {{"client", a.client.to_string()}, {"status", std::to_string(a.status)}, {"bytes", std::to_string(a.bytes)}});
+                {{"client", a.client.to_string()},
+                 {"status", std::to_string(a.status)},
+                 {"bytes", std::to_string(a.bytes)}});
     };
     server_ = make_http_server(bytes, std::move(o));
     if (remote_)
@@ -170,10 +176,11 @@ private:
       if (!route) continue;
       result<void> ok;
       if (route->handler) {
-        ok = server_->handle(route->prefix, [&h, fn = route->handler, title = "http.route " + route->prefix](http_call_ptr c) {
-          auto held = std::make_shared<borrowed_call>(std::move(c), h.bytes().scheduler);
-          h.world().scheduler.post([&h, fn, title, held] { ask_recipe(h, fn, title, held); });
-        });
+        ok = server_->handle(
+            route->prefix, [&h, fn = route->handler, title = "http.route " + route->prefix](http_call_ptr c) {
+              auto held = std::make_shared<borrowed_call>(std::move(c), h.bytes().scheduler);
+              h.world().scheduler.post([&h, fn, title, held] { ask_recipe(h, fn, title, held); });
+            });
       } else {
         ok = server_->files(route->prefix, route->folder, route->settings);
       }
@@ -198,12 +205,14 @@ private:
     }
     if (got.error().code != errc::unreachable) return tl::unexpected(got.error());
     missing_.push_back(index);
-    bytes.log.write(log_level::warn, "HTTP waits for the address " + o.local.address.to_string(), {{"server", name()}});
+    bytes.log.write(log_level::warn, "HTTP waits for the address " + o.local.address.to_string(),
+                    {{"server", name()}});
     if (waiting_) return {};
     auto watch = bytes.net.watch_addresses([this, &bytes] {
       auto again = std::exchange(missing_, {});
       for (auto i : again)
-        if (auto ok = bind(bytes, i); !ok) bytes.log.write(log_level::error, ok.error().message, {{"server", name()}});
+        if (auto ok = bind(bytes, i); !ok)
+          bytes.log.write(log_level::error, ok.error().message, {{"server", name()}});
     });
     if (!watch) return tl::unexpected(watch.error());
     waiting_ = *watch;
@@ -229,8 +238,9 @@ schema server_schema() {
       required("listen", type::listen(), "where: \"addr:port\", lan:at(port), or a list of them"),
       required("serve", type::list(type::handle("asset.source|http.entry")),
                "what: boot services, netlab.http.files and netlab.http.route"),
-      optional("tls", type::table({required("certificate", type::path(), "certificate chain, PEM"),
-                                   required("key", type::path(), "private key, PEM")}),
+      optional("tls",
+               type::table({required("certificate", type::path(), "certificate chain, PEM"),
+                            required("key", type::path(), "private key, PEM")}),
                "serve HTTPS with this certificate"),
       with_default("header_limit", type::size(), "16KiB", "request line and headers"),
       with_default("body_limit", type::size(), "1MiB", "of a request, for handlers"),
@@ -239,7 +249,8 @@ schema server_schema() {
       with_default("connections", type::integer(1, 1000000), 4096, "at a time"),
       with_default("connections_per_client", type::integer(1, 1000000), 256, "at a time, by address"),
   };
-  s.example = "netlab.http.server { listen = lan:at(8080), serve = { boot, netlab.http.files(\"/files\", \"/srv/files\") } }";
+  s.example = "netlab.http.server { listen = lan:at(8080), serve = { boot, netlab.http.files(\"/files\", "
+              "\"/srv/files\") } }";
   return s;
 }
 
@@ -254,10 +265,12 @@ result<object_ptr> create_server(host&, const options& o) {
   out->limits.header_time = o.get<duration>("header_time");
   out->limits.idle_time = o.get<duration>("idle_time");
   out->limits.connections = static_cast<std::size_t>(o.get<std::int64_t>("connections"));
-  out->limits.connections_per_client = static_cast<std::size_t>(o.get<std::int64_t>("connections_per_client"));
+  out->limits.connections_per_client =
+      static_cast<std::size_t>(o.get<std::int64_t>("connections_per_client"));
   if (!out->tls)
     for (const auto& e : out->entries)
-      if (auto* source = dynamic_cast<served_source*>(e.get())) source->served_by_http(out->listen[0].endpoint.port);
+      if (auto* source = dynamic_cast<served_source*>(e.get()))
+        source->served_by_http(out->listen[0].endpoint.port);
   return out;
 }
 
@@ -265,9 +278,10 @@ const schema& files_schema() {
   static const schema s = [] {
     schema out;
     out.name = "http.files";
-    out.options = {with_default("listing", type::boolean(), false, "show what a folder holds"),
-                   with_default("follow_outside", type::boolean(), false, "serve what links lead to outside the folder"),
-                   optional("content_type", type::string(), "instead of the type guessed from the name")};
+    out.options = {
+        with_default("listing", type::boolean(), false, "show what a folder holds"),
+        with_default("follow_outside", type::boolean(), false, "serve what links lead to outside the folder"),
+        optional("content_type", type::string(), "instead of the type guessed from the name")};
     return out;
   }();
   return s;
@@ -275,12 +289,14 @@ const schema& files_schema() {
 
 std::string prefix_of(call& c) {
   auto prefix = c.text(1, "the path prefix");
-  if (prefix.empty() || prefix.front() != '/') c.refuse("the path prefix must begin with \"/\", got \"" + prefix + "\"");
+  if (prefix.empty() || prefix.front() != '/')
+    c.refuse("the path prefix must begin with \"/\", got \"" + prefix + "\"");
   return prefix;
 }
 
 int give_route(call& c, const std::shared_ptr<http_route>& route, const char* kind) {
-  if (auto ok = c.owner.graph().add(route, kind, where(c.L), "", json::object()); !ok) c.refuse(ok.error().message);
+  if (auto ok = c.owner.graph().add(route, kind, where(c.L), "", json::object()); !ok)
+    c.refuse(ok.error().message);
   push_handle(c.L, route);
   return 1;
 }
@@ -314,13 +330,24 @@ void bind_http_server(api& a) {
   a.kind({"http.server", "An HTTP server.", {}, {}});
   a.kind({"http.files", "A folder under a path prefix, for http.server's `serve`.", {}, {}});
   a.kind({"http.route", "A recipe's handler under a path prefix, for http.server's `serve`.", {}, {}});
-  a.function({"http.files", files, "A folder under a path prefix: an entry of http.server's `serve`.",
-              {{"prefix", "string", "such as \"/files\""}, {"folder", "string", "relative to the recipe"}, {"options?", "table", ""}},
-              {{"", "http.files", ""}}, false, files_schema()});
-  a.function({"http.route", route,
+  a.function({"http.files",
+              files,
+              "A folder under a path prefix: an entry of http.server's `serve`.",
+              {{"prefix", "string", "such as \"/files\""},
+               {"folder", "string", "relative to the recipe"},
+               {"options?", "table", ""}},
+              {{"", "http.files", ""}},
+              false,
+              files_schema()});
+  a.function({"http.route",
+              route,
               "A handler under a path prefix: function(request) returns a text, status and text, or "
-              "{ status, body | json, content_type, headers }. request is { method, path, query, headers, body, client, secure }.",
-              {{"prefix", "string", "such as \"/hook\""}, {"handler", "function", ""}}, {{"", "http.route", ""}}, false, {}});
+              "{ status, body | json, content_type, headers }. request is { method, path, query, headers, "
+              "body, client, secure }.",
+              {{"prefix", "string", "such as \"/hook\""}, {"handler", "function", ""}},
+              {{"", "http.route", ""}},
+              false,
+              {}});
 }
 
 } // namespace netlab::lua

@@ -23,13 +23,16 @@ public:
 class source_chain final : public asset_source {
 public:
   explicit source_chain(std::vector<asset_source*> sources) : sources_(std::move(sources)) {}
-  void open(const asset_request& request, asset_reply_fn reply) override { ask(request, std::move(reply), 0); }
+  void open(const asset_request& request, asset_reply_fn reply) override {
+    ask(request, std::move(reply), 0);
+  }
 
 private:
   void ask(const asset_request& request, asset_reply_fn reply, std::size_t at) {
     if (at == sources_.size()) return reply(fail(errc::not_found, request.path + ": nothing serves it"));
     sources_[at]->open(request, [this, request, reply, at](result<asset> got) {
-      if (!got && got.error().code == errc::not_found && at + 1 < sources_.size()) return ask(request, reply, at + 1);
+      if (!got && got.error().code == errc::not_found && at + 1 < sources_.size())
+        return ask(request, reply, at + 1);
       reply(std::move(got));
     });
   }

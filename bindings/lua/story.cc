@@ -29,20 +29,25 @@ void story::start() {
   auto& world = host_.world();
   timeline_options options;
   if (!host_.state_folder().empty()) options.history = host_.state_path("timeline.sqlite");
-  timeline_ = std::make_unique<timeline>(options, world.clock, world.scheduler, world.log, world.metrics, &host_.nodes());
+  timeline_ = std::make_unique<timeline>(options, world.clock, world.scheduler, world.log, world.metrics,
+                                         &host_.nodes());
   host_.on_boot_event([this](const boot_event& e) { step(e); });
   host_.on_control("timeline", [this](const json& request) -> result<json> {
-    auto node = request.contains("node") && request["node"].is_string() ? request["node"].get<std::string>() : "";
+    auto node =
+        request.contains("node") && request["node"].is_string() ? request["node"].get<std::string>() : "";
     json out = json::array();
     for (const auto& boot : timeline_->boots()) {
       auto facts = evidence(boot);
       auto why = diagnose(boot, facts);
-      if (!node.empty() && boot.label != node && timeline_->boot(node).value_or(boot_record{}).label != boot.label) continue;
+      if (!node.empty() && boot.label != node &&
+          timeline_->boot(node).value_or(boot_record{}).label != boot.label)
+        continue;
       auto entry = to_json(boot, why);
       entry["text"] = format_story(boot, why);
       out.push_back(std::move(entry));
     }
-    if (!node.empty() && out.empty()) return fail(errc::not_found, "no boot of \"" + node + "\" was seen", "timeline");
+    if (!node.empty() && out.empty())
+      return fail(errc::not_found, "no boot of \"" + node + "\" was seen", "timeline");
     return out;
   });
 }
@@ -58,8 +63,8 @@ void story::step(const boot_event& event) {
   auto& log = host_.world().log;
   // Refusals carry a catalogued message of their own room already; here they are a step like others.
   auto level = event.stage == boot_stage::refused || event.stage == boot_stage::nak ? log_level::warn
-               : event.done                                                        ? log_level::info
-                                                                                   : log_level::debug;
+               : event.done                                                         ? log_level::info
+                                                                                    : log_level::debug;
   if (log.enabled(level)) {
     log_fields fields;
     if (event.node.mac) fields.emplace_back("mac", event.node.mac->to_string());
@@ -68,7 +73,8 @@ void story::step(const boot_event& event) {
     if (event.elapsed.count()) fields.emplace_back("took", format_elapsed(event.elapsed));
     if (!event.message_id.empty()) fields.emplace_back("why", event.message_id);
     std::string stage(to_string(event.stage));
-    log.write(level, who(event.node) + " " + stage + (event.detail.empty() ? "" : ": " + event.detail), fields);
+    log.write(level, who(event.node) + " " + stage + (event.detail.empty() ? "" : ": " + event.detail),
+              fields);
   }
   if (!watch_) watch_ = host_.world().scheduler.every(look_every, [this] { look(); });
 }

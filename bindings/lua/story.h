@@ -23,7 +23,9 @@ public:
   // Begins to listen; the history is kept in the state folder when there is one.
   void start();
   // What a room knows that a boot's own steps do not tell.
-  void add_evidence(std::function<void(const boot_record&, boot_evidence&)> fn) { evidence_.push_back(std::move(fn)); }
+  void add_evidence(std::function<void(const boot_record&, boot_evidence&)> fn) {
+    evidence_.push_back(std::move(fn));
+  }
 
 private:
   void step(const boot_event& event);

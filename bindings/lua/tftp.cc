@@ -30,7 +30,8 @@ public:
   }
 
   result<void> check(host&) override {
-    if (entries.empty() && settings.root.empty()) return fail(errc::invalid, "one of \"root\" and \"serve\" is needed");
+    if (entries.empty() && settings.root.empty())
+      return fail(errc::invalid, "one of \"root\" and \"serve\" is needed");
     return {};
   }
 
@@ -49,8 +50,10 @@ public:
     settings.on_access = [log = h.bytes().log](const tftp::access_record& a) {
       if (!log.enabled(log_level::debug)) return;
       log.write(log_level::debug, "tftp " + a.path,
-                {{"client", a.client.to_string()}, {"bytes", std::to_string(a.report.bytes)},
-                 {"blksize", std::to_string(a.blksize)}, {"windowsize", std::to_string(a.windowsize)},
+                {{"client", a.client.to_string()},
+                 {"bytes", std::to_string(a.report.bytes)},
+                 {"blksize", std::to_string(a.blksize)},
+                 {"windowsize", std::to_string(a.windowsize)},
                  {"result", a.report.completed ? "complete" : a.report.reason}});
     };
     return on_bytes_loop(h, [&]() -> result<void> {
@@ -64,14 +67,6 @@ public:
     host_->bytes().scheduler.post([this, &control, done = std::move(done)] {
       server_->drain([&control, done] { control.post(done); });
     });
-  }
-
-  ~tftp_service() override {
-    if (server_)
-      on_bytes_loop(*host_, [this] {
-        server_.reset();
-        return true;
-      });
   }
 
   json status() const override {
@@ -133,14 +128,15 @@ const schema& get_schema() {
   static const schema s = [] {
     schema out;
     out.name = "tftp.get";
-    out.options = {with_default("blksize", type::integer(8, 65464), 1428, "asked of the server"),
-                   optional("windowsize", type::integer(1, 65535), "asked of the server; not asked for unless given"),
-                   with_default("probe", type::boolean(), false, "only ask for the size, as UEFI firmware does first"),
-                   with_default("keep", type::size(), "1MiB", "how much of the content to return; all of it is hashed"),
-                   with_default("timeout", type::duration(), "5m", "for the whole transfer"),
-                   with_default("max_size", type::size(), "4GiB", "a larger file is an error"),
-                   optional("address", type::ip(), "our address to ask from"),
-                   optional("interface", type::string(), "the interface to ask on")};
+    out.options = {
+        with_default("blksize", type::integer(8, 65464), 1428, "asked of the server"),
+        optional("windowsize", type::integer(1, 65535), "asked of the server; not asked for unless given"),
+        with_default("probe", type::boolean(), false, "only ask for the size, as UEFI firmware does first"),
+        with_default("keep", type::size(), "1MiB", "how much of the content to return; all of it is hashed"),
+        with_default("timeout", type::duration(), "5m", "for the whole transfer"),
+        with_default("max_size", type::size(), "4GiB", "a larger file is an error"),
+        optional("address", type::ip(), "our address to ask from"),
+        optional("interface", type::string(), "the interface to ask on")};
     return out;
   }();
   return s;
@@ -157,7 +153,8 @@ int get(call& c) {
   if (!parsed) return c.fail(parsed.error());
   auto& what = *parsed;
   what.blksize = static_cast<std::uint32_t>(o.get<std::int64_t>("blksize"));
-  if (auto window = o.maybe<std::int64_t>("windowsize")) what.windowsize = static_cast<std::uint32_t>(*window);
+  if (auto window = o.maybe<std::int64_t>("windowsize"))
+    what.windowsize = static_cast<std::uint32_t>(*window);
   what.probe = o.get<bool>("probe");
   what.max_size = o.get<byte_size>("max_size").bytes;
   if (auto local = o.maybe<ip_address>("address")) what.local.address = *local;
@@ -174,12 +171,17 @@ int get(call& c) {
     tftp::get_callbacks on;
     on.on_data = [raw = state.get(), keep = o.get<byte_size>("keep").bytes](byte_view b) {
       raw->hash.update(b);
-      if (raw->body.size() < keep) raw->body += as_text(b.first(std::min<std::size_t>(b.size(), keep - raw->body.size())));
+      if (raw->body.size() < keep)
+        raw->body += as_text(b.first(std::min<std::size_t>(b.size(), keep - raw->body.size())));
     };
     on.on_done = [w, raw = state.get()](result<tftp::get_result> r) {
       if (!r) return w.fail(r.error());
-      json out = {{"bytes", r->bytes}, {"elapsed", static_cast<double>(r->elapsed.count()) / 1e9}, {"blksize", r->blksize},
-                  {"windowsize", r->windowsize}, {"server", r->server.to_string()}, {"retransmissions", r->retransmissions}};
+      json out = {{"bytes", r->bytes},
+                  {"elapsed", static_cast<double>(r->elapsed.count()) / 1e9},
+                  {"blksize", r->blksize},
+                  {"windowsize", r->windowsize},
+                  {"server", r->server.to_string()},
+                  {"retransmissions", r->retransmissions}};
       if (r->size) out["size"] = *r->size;
       auto digest = raw->hash.finish();
       out["sha256"] = to_hex(digest);
@@ -205,11 +207,15 @@ int get(call& c) {
 void bind_tftp(api& a) {
   a.constructor(server_schema(), "tftp.server", create_server);
   a.kind({"tftp.server", "A TFTP server.", {}, {}});
-  a.function({"tftp.get", get, "Fetches a file over TFTP.",
-              {{"url", "string", "tftp://10.0.0.1/file, with a numeric address"}, {"options?", "table", ""}},
-              {{"file", "table?", "{ bytes, size, elapsed (seconds), sha256, body, blksize, windowsize, server }"},
-               {"err?", "netlab.error", ""}},
-              true, get_schema()});
+  a.function(
+      {"tftp.get",
+       get,
+       "Fetches a file over TFTP.",
+       {{"url", "string", "tftp://10.0.0.1/file, with a numeric address"}, {"options?", "table", ""}},
+       {{"file", "table?", "{ bytes, size, elapsed (seconds), sha256, body, blksize, windowsize, server }"},
+        {"err?", "netlab.error", ""}},
+       true,
+       get_schema()});
 }
 
 } // namespace netlab::lua

@@ -47,6 +47,7 @@ int check(const api& a, const global_options& global, words w);
 int test(const api& a, const global_options& global, words w);
 int doc(const api& a, const global_options& global, words w);
 int plugin(const api& a, const global_options& global, words w);
+int probe(const api& a, const global_options& global, words w);
 int status(const api& a, const global_options& global, words w);
 
 int usage_error(const std::string& text);

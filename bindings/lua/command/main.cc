@@ -1,3 +1,4 @@
+#include <curl/curl.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -20,6 +21,8 @@ constexpr const char* usage =
   test FILE… [--junit OUT]    runs recipe tests; TAP on the standard output
   doc [NAME]                  what recipes can name; --markdown, --stubs, --messages write the generated files
   plugin list [FILE]          the plugins that a recipe would find
+  probe boot|dhcp|tftp [--opt value]
+                              a client that walks the chain and says where it stops
   status [--json]             services, nodes and tasks of a running instance
   version
 
@@ -39,8 +42,8 @@ struct entry {
   const char* name;
   command_fn fn;
 };
-constexpr entry commands[] = {{"run", run}, {"check", check},   {"test", test},
-                              {"doc", doc}, {"plugin", plugin}, {"status", status}};
+constexpr entry commands[] = {{"run", run},       {"check", check},   {"test", test},  {"doc", doc},
+                              {"plugin", plugin}, {"status", status}, {"probe", probe}};
 
 std::optional<log_level> level_of(const std::string& text) {
   for (auto level : {log_level::trace, log_level::debug, log_level::info, log_level::warn, log_level::error})
@@ -57,9 +60,10 @@ int start(std::vector<std::string> all) {
       ++i;
       continue;
     }
-    if (all[i] == "run" || all[i] == "check") {
+    if (all[i] == "run" || all[i] == "check" || all[i] == "probe") {
       for (std::size_t j = i + 1; j < all.size(); ++j) {
-        bool more = all[j] == "--log" || all[j] == "--log-level" || all[j] == "--control" || all[j] == "--state";
+        bool more =
+            all[j] == "--log" || all[j] == "--log-level" || all[j] == "--control" || all[j] == "--state";
         if (more) {
           ++j;
         } else if (!all[j].starts_with("-")) {
@@ -77,12 +81,14 @@ int start(std::vector<std::string> all) {
   global_options global;
   global.colour = ::isatty(2) == 1 && !std::getenv("NO_COLOR");
   if (auto text = w.take_value("--log")) {
-    if (*text != "text" && *text != "json") return usage_error("--log takes text or json, got \"" + *text + "\"");
+    if (*text != "text" && *text != "json")
+      return usage_error("--log takes text or json, got \"" + *text + "\"");
     if (*text == "json") global.log = log_format::json;
   }
   if (auto text = w.take_value("--log-level")) {
     auto level = level_of(*text);
-    if (!level) return usage_error("--log-level takes trace, debug, info, warn or error, got \"" + *text + "\"");
+    if (!level)
+      return usage_error("--log-level takes trace, debug, info, warn or error, got \"" + *text + "\"");
     global.level = *level;
   }
   if (w.take_switch("--no-colour") || w.take_switch("--no-color")) global.colour = false;
@@ -174,5 +180,6 @@ std::string paint(const global_options& global, const char* code, const std::str
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
+  curl_global_init(CURL_GLOBAL_DEFAULT); // before any thread, and only by the host: libraries must not
   return netlab::lua::command::start({argv + 1, argv + argc});
 }

@@ -73,7 +73,8 @@ result<json> ask(const global_options& global, const json& request) {
     }
     tried += (tried.empty() ? "" : "; ") + got.error().message;
   }
-  return fail(errc::unreachable, "no running netlab answers (" + tried + "): name its state folder with --state", "status");
+  return fail(errc::unreachable,
+              "no running netlab answers (" + tried + "): name its state folder with --state", "status");
 }
 
 } // namespace
@@ -111,8 +112,8 @@ int status(const api&, const global_options& given, words w) {
     table steps{{"time", "node", "stage", "detail"}};
     for (const auto& e : (*got)["timeline"])
       if (e.is_object())
-        steps.push_back({text(e.value("time", json())), text(e.value("node", json())), text(e.value("stage", json())),
-                         text(e.value("detail", json()))});
+        steps.push_back({text(e.value("time", json())), text(e.value("node", json())),
+                         text(e.value("stage", json())), text(e.value("detail", json()))});
     print(global, "timeline", steps);
   }
   table tasks{{"task", "waits for"}};

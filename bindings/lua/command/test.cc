@@ -19,12 +19,18 @@ struct outcome {
 std::string xml(const std::string& text) {
   std::string out;
   for (char c : text) {
-    if (c == '&') out += "&amp;";
-    else if (c == '<') out += "&lt;";
-    else if (c == '>') out += "&gt;";
-    else if (c == '"') out += "&quot;";
-    else if (static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t') out += '?';
-    else out += c;
+    if (c == '&')
+      out += "&amp;";
+    else if (c == '<')
+      out += "&lt;";
+    else if (c == '>')
+      out += "&gt;";
+    else if (c == '"')
+      out += "&quot;";
+    else if (static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t')
+      out += '?';
+    else
+      out += c;
   }
   return out;
 }
@@ -38,22 +44,26 @@ std::string junit(const std::vector<outcome>& all) {
     seconds += o.seconds;
   }
   char numbers[160];
-  std::snprintf(numbers, sizeof numbers, "tests=\"%zu\" failures=\"%zu\" skipped=\"%zu\" time=\"%.3f\"", all.size(),
-                failures, skipped, seconds);
-  std::string out = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"netlab\" " + std::string(numbers) + ">\n";
+  std::snprintf(numbers, sizeof numbers, "tests=\"%zu\" failures=\"%zu\" skipped=\"%zu\" time=\"%.3f\"",
+                all.size(), failures, skipped, seconds);
+  std::string out = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"netlab\" " +
+                    std::string(numbers) + ">\n";
   for (const auto& o : all) {
     std::snprintf(numbers, sizeof numbers, "%.3f", o.seconds);
-    out += "  <testcase classname=\"" + xml(o.file) + "\" name=\"" + xml(o.name) + "\" time=\"" + numbers + "\">";
-    if (o.skipped) out += "<skipped message=\"" + xml(o.problem) + "\"/>";
-    else if (!o.passed) out += "<failure message=\"failed\">" + xml(o.problem) + "</failure>";
+    out += "  <testcase classname=\"" + xml(o.file) + "\" name=\"" + xml(o.name) + "\" time=\"" + numbers +
+           "\">";
+    if (o.skipped)
+      out += "<skipped message=\"" + xml(o.problem) + "\"/>";
+    else if (!o.passed)
+      out += "<failure message=\"failed\">" + xml(o.problem) + "</failure>";
     out += "</testcase>\n";
   }
   return out + "</testsuite>\n";
 }
 
 void tap(std::size_t number, const outcome& o) {
-  std::printf("%s %zu - %s: %s%s\n", o.passed || o.skipped ? "ok" : "not ok", number, o.file.c_str(), o.name.c_str(),
-              o.skipped ? (" # SKIP " + o.problem).c_str() : "");
+  std::printf("%s %zu - %s: %s%s\n", o.passed || o.skipped ? "ok" : "not ok", number, o.file.c_str(),
+              o.name.c_str(), o.skipped ? (" # SKIP " + o.problem).c_str() : "");
   if (o.passed || o.skipped) return;
   std::printf("  ---\n  message: |\n");
   std::string line;
@@ -91,10 +101,11 @@ int test(const api& a, const global_options& global, words w) {
       host_options options;
       options.recipe = file;
       options.vm.jit = jit;
-      host h(world.control(), [&world]() -> runtime& { return world.bytes(); }, a, options);
+      host h(
+          world.control(), [&world]() -> runtime& { return world.bytes(); }, a, options);
       h.on_control("test.result", [&](const json& r) -> result<json> {
-        add({file, r.value("name", ""), r.value("problem", ""), r.value("seconds", 0.0), r.value("passed", false),
-             r.value("skipped", false)});
+        add({file, r.value("name", ""), r.value("problem", ""), r.value("seconds", 0.0),
+             r.value("passed", false), r.value("skipped", false)});
         return json(nullptr);
       });
       auto before = all.size();
@@ -118,8 +129,11 @@ int test(const api& a, const global_options& global, words w) {
       });
       world.loop().run();
       world.stop_bytes();
-      if (all.size() == before) add({file, "has test cases", "no test.case ran: does the file require \"netlab.test\"?", 0, false, false});
-      else if (code != 0 && std::all_of(all.begin() + static_cast<long>(before), all.end(), [](const outcome& o) { return o.passed || o.skipped; }))
+      if (all.size() == before)
+        add({file, "has test cases", "no test.case ran: does the file require \"netlab.test\"?", 0, false,
+             false});
+      else if (code != 0 && std::all_of(all.begin() + static_cast<long>(before), all.end(),
+                                        [](const outcome& o) { return o.passed || o.skipped; }))
         add({file, "ends well", "netlab.main ended with " + std::to_string(code), 0, false, false});
     }
   }
