@@ -153,7 +153,7 @@ void host::declare(const std::string& chunk) {
                                           options_.vm.declare_slice});
   if (!t->finished()) {
     problems_.add({}, chunk.substr(1) + ": the top level must not wait");
-  } else if (!t->outcome().ok && !early_exit) {
+  } else if (!t->outcome().ok && !stopped_declaring_) {
     const auto& why = t->outcome().failure.message;
     // A raised mistake carries its own "file:line: "; it goes into the list like the recorded ones.
     position at;

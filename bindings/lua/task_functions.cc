@@ -105,6 +105,12 @@ int set_main(call& c) {
   return 0;
 }
 
+int stop(call& c) {
+  c.need_running();
+  c.owner.stop();
+  return 0;
+}
+
 int sleep(call& c) {
   auto d = c.duration(1, "the time");
   return c.wait("sleep", std::nullopt, [&](waker w) -> std::shared_ptr<void> {
@@ -236,6 +242,8 @@ void bind_tasks(api& a) {
               "Gives the recipe's work: runs as a task once every service is bound. A number it returns is the exit "
               "code; nil, err or false is 1. Without services, netlab ends when it does.",
               {{"fn", "fun(): integer?", ""}}, {}, false, {}});
+  a.function({"stop", stop,
+              "Ends netlab as SIGTERM does: no new work, what is under way finishes, state is stored.", {}, {}, false, {}});
   a.function({"sleep", sleep, "Waits; everything else goes on.", {{"time", "string", "such as \"250ms\""}}, {}, true, {}});
   a.function({"spawn", spawn,
               "Runs a function as a task beside this one. When this task ends, those it spawned are cancelled.",

@@ -17,7 +17,7 @@ constexpr const char* usage =
 
   run FILE [--opt value]      runs a recipe; options after FILE belong to the recipe (FILE --help lists them)
   check FILE [--dump]         reports every mistake of a recipe without binding or calling out
-  test FILE… [--junit OUT]    runs recipe tests; TAP on the standard output
+  test FILE… [--junit OUT]    runs recipe tests; TAP on the standard output; --virtual-time does not wait for timers
   doc [NAME]                  what recipes can name; --markdown, --stubs, --messages write the generated files
   plugin list [FILE]          the plugins that a recipe would find
   status [--json]             services, nodes and tasks of a running instance
