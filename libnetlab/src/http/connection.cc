@@ -85,6 +85,7 @@ log_fields connection::fields() const { return {{"client", peer_.to_string()}}; 
 
 void connection::receive(byte_view bytes) {
   if (lingering_ || !stream_) return; // read and thrown away until the peer closes
+  server_->look_at_clock();
   engine_.receive(as_text(bytes), server_->now());
   if (engine_.take_continue()) {
     ++in_stream_;
@@ -177,6 +178,7 @@ void connection::answer_asset(std::uint64_t id, result<asset> answered) {
     if (answered && answered->on_done) answered->on_done({.reason = "the client went away"});
     return;
   }
+  server_->look_at_clock();
   const auto& q = engine_.request();
   if (!answered) {
     const auto& e = answered.error();
@@ -253,6 +255,7 @@ void connection::call(const http_handler& handler) {
 void connection::answer(std::uint64_t id, http_reply reply) {
   if (!waits_for(id)) return;
   auto self = shared_from_this();
+  server_->look_at_clock();
   const auto& q = engine_.request();
   if (!is_sendable(reply.status, reply.content_type, reply.headers)) {
     server_->say(messages::bad_reply, q.path + ": a reply with a status or header that cannot be sent",
@@ -285,6 +288,7 @@ void connection::answer(std::uint64_t id, http_reply reply) {
 void connection::answer_dropped(std::uint64_t id) {
   if (!waits_for(id)) return;
   auto self = shared_from_this();
+  server_->look_at_clock();
   server_->say(messages::bad_reply, engine_.request().path + ": the handler gave no reply",
                {{"client", peer_.to_string()}, {"path", engine_.request().path}});
   send_error(500);
@@ -392,6 +396,7 @@ void connection::send(response& r, bool last) {
 void connection::drained() {
   // A drain in the middle of send() may be that of the head alone; send() looks again behind its writes.
   if (in_stream_ > 0 || !sending_ || !stream_ || stream_->queued() > 0) return;
+  server_->look_at_clock();
   complete(true, {});
   if (close_after_)
     close_politely();
@@ -450,6 +455,7 @@ void connection::close_politely() {
 }
 
 void connection::end(std::optional<error> why) {
+  server_->look_at_clock();
   drop(why ? why->message : std::string("the client closed the connection"));
 }
 

@@ -55,6 +55,7 @@ server::server(const runtime& world, http_server_options options)
 
 server::~server() {
   listeners_.clear();
+  look_at_clock();
   // Transfers under way hear that they ended; the handlers' late replies find nobody.
   while (!connections_.empty()) {
     auto last = connections_.begin()->second;
@@ -87,6 +88,7 @@ result<endpoint> server::listen(const listen_options& options) {
 }
 
 void server::accept(std::unique_ptr<stream> client) {
+  look_at_clock();
   auto address = client->peer().address;
   auto turn_away = [&](counter& counted, const message& m, const std::string& text) {
     counted.add();
@@ -138,6 +140,9 @@ void server::finished(const http_access& access) {
 }
 
 std::string_view server::date() {
+  // Wall time is looked at ten times a second, so that a step of that clock shows soon.
+  if (date_second_ >= 0 && now_ - date_checked_ < std::chrono::milliseconds(100)) return date_;
+  date_checked_ = now_;
   auto second = std::chrono::floor<std::chrono::seconds>(clock_.wall()).time_since_epoch().count();
   if (second != date_second_) {
     date_ = format_http_date(second);
@@ -169,7 +174,8 @@ void server::keep_ticking() {
 }
 
 void server::tick() {
-  auto now = clock_.now();
+  look_at_clock();
+  auto now = now_;
   std::vector<std::shared_ptr<connection>> all;
   all.reserve(connections_.size());
   for (const auto& [key, held] : connections_) all.push_back(held);
@@ -181,6 +187,7 @@ void server::tick() {
 }
 
 void server::drain(std::function<void()> done) {
+  look_at_clock();
   draining_ = true;
   drained_ = std::move(done);
   listeners_.clear();

@@ -34,8 +34,11 @@ public:
   const http_limits& limits() const { return options_.limits; }
   const route_table& routes() const { return routes_; }
   file_cache& cache() { return cache_; }
-  boot_time now() const { return clock_.now(); }
-  std::string_view date(); // for the Date field; made once a second
+  // The time of the event that is being handled: reading the clock at every step of a request would be
+  // its largest cost outside the kernel. look_at_clock() begins an event.
+  boot_time now() const { return now_; }
+  void look_at_clock() { now_ = clock_.now(); }
+  std::string_view date(); // for the Date field
   bool draining() const { return draining_; }
   void remove(connection& gone);
   void finished(const http_access& access);
@@ -70,6 +73,7 @@ private:
   std::unordered_map<stream*, std::unique_ptr<stream>> leaving_; // told 503; gone at the next tick
   std::string date_;
   std::int64_t date_second_ = -1;
+  boot_time now_{}, date_checked_{};
   struct throttle {
     boot_time window{};
     unsigned lines = 0;

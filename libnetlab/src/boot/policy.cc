@@ -1,0 +1,248 @@
+#include <algorithm>
+
+#include "netlab/text.h"
+#include "service_impl.h"
+
+namespace netlab::boot {
+
+namespace {
+
+std::string without_slash(std::string url) {
+  while (url.ends_with('/')) url.pop_back();
+  return url;
+}
+
+std::string http_base(std::string_view scheme, const ip_address& server, std::uint16_t port) {
+  std::string out(scheme);
+  auto standard = scheme == "https://" ? 443 : 80;
+  auto text = endpoint{server, port}.to_string();
+  // endpoint writes the brackets of IPv6; the standard port is not shown.
+  return out + (port == standard ? text.substr(0, text.rfind(':')) : text);
+}
+
+byte_vector bytes_of(std::initializer_list<int> head, std::string_view text = {},
+                     std::initializer_list<int> tail = {}) {
+  byte_vector out;
+  for (int b : head) out.push_back(static_cast<std::uint8_t>(b));
+  out.insert(out.end(), text.begin(), text.end());
+  for (int b : tail) out.push_back(static_cast<std::uint8_t>(b));
+  return out;
+}
+
+// The BOOTP field has 128 bytes with its zero; option 67 has 255.
+constexpr std::size_t tftp_name_limit = 127, url_limit = 255;
+
+} // namespace
+
+std::string service::impl::base_url(const ip_address& server) const {
+  if (!options.url.empty()) return without_slash(options.url);
+  if (options.http_port != 0) return http_base("http://", server, options.http_port);
+  auto text = endpoint{server, 0}.to_string();
+  return "tftp://" + text.substr(0, text.rfind(':'));
+}
+
+std::string service::impl::base_url(const asset_request& request) const {
+  if (!options.url.empty() || request.protocol == asset_protocol::tftp) return base_url(request.server);
+  return http_base(request.secure ? "https://" : "http://", request.server, request.server_port);
+}
+
+// A loader that falls back to the firmware makes a machine ask for ever. Answers within the same exchange
+// (DISCOVER and REQUEST) count once.
+std::optional<refusal> service::impl::count_loader(const machine& m, const std::string& loader) {
+  auto& known = remember(m.identity);
+  if (known.loader != loader) {
+    known.loader = loader;
+    known.loads.clear();
+  }
+  auto& loads = known.loads;
+  while (!loads.empty() && now() - loads.front() > options.loader_window) loads.pop_front();
+  bool same_exchange = !loads.empty() && now() - loads.back() < std::chrono::seconds(3);
+  if (!same_exchange) {
+    if (loads.size() >= options.loader_limit)
+      return refusal{&loader_loop, m.label() + " asked for " + loader + " " +
+                                       std::to_string(loads.size() + 1) + " times within " +
+                                       format_duration(options.loader_window) +
+                                       " and never came back from it"};
+    loads.push_back(now());
+  }
+  return std::nullopt;
+}
+
+boot_reply service::impl::refused(boot_reply reply, const machine& m, const refusal& why) {
+  reply.what = boot_reply::kind::refuse;
+  reply.file.clear();
+  reply.reason = why.text;
+  reply.message_id = why.what->id;
+  reply.summary = reply.architecture + " → refused";
+  tell(m, why, true);
+  return reply;
+}
+
+boot_reply service::impl::raspberry_pi(boot_reply reply, const boot_request& request, const machine& m) {
+  struct {
+    const char* name;
+  } const starts[] = {{"start4.elf"}, {"start.elf"}, {"bootcode.bin"}, {"config.txt"}};
+  auto folder = options.assets + "/" + options.raspberry_pi + "/";
+  bool found = std::any_of(std::begin(starts), std::end(starts),
+                           [&](const auto& f) { return is_regular_file(folder + f.name); });
+  if (!options.tftp)
+    return refused(
+        std::move(reply), m,
+        {&no_tftp, m.label() + " (Raspberry Pi) boots over TFTP, which this recipe does not serve"});
+  if (!found)
+    return refused(
+        std::move(reply), m,
+        {&pi_files_missing, m.label() + " is a Raspberry Pi, and " + folder + " has none of its boot files"});
+  reply.what = boot_reply::kind::boot;
+  reply.next_server = request.server;
+  reply.server_name_option = true; // a Pi 3 takes the server from option 66 only
+  reply.vendor_class = "PXEClient";
+  // PXE discovery control, menu prompt "PXE" and boot menu "Raspberry Pi Boot" (PXE 2.1 §2.2.1): the boot
+  // loader looks for these very words. It also loses its way in padding, so there is none.
+  auto options43 = bytes_of({6, 1, 3, 10, 4, 0}, "PXE", {9, 20, 0, 0, 17});
+  auto text = as_bytes("Raspberry Pi Boot");
+  options43.insert(options43.end(), text.begin(), text.end());
+  options43.push_back(0xff);
+  reply.vendor_options = std::move(options43);
+  if (!request.guid.empty()) reply.options.emplace_back(std::uint8_t{97}, request.guid);
+  reply.summary = "raspberry-pi → its boot files";
+  return reply;
+}
+
+boot_reply service::impl::decide(const boot_request& request) {
+  boot_reply reply;
+  auto kind = classify(request);
+  if (!kind.netboot) return reply;
+  reply.architecture = kind.name;
+
+  node_identity seen = request.node;
+  if (!seen.uuid && request.guid.size() == 17 && request.guid[0] == 0 &&
+      kind.firmware != firmware::raspberry_pi) {
+    auto id = uuid::from_guid(byte_view(request.guid).subspan(1));
+    if (!id.is_nil()) seen.uuid = id;
+  }
+  if (seen.address && seen.address->is_unspecified()) seen.address.reset();
+  if (world.observe && (seen.mac || seen.uuid)) world.observe(seen);
+  auto& known = remember(seen);
+  if (kind.cpu != cpu::unknown) known.cpu = kind.cpu;
+  known.firmware = kind.name;
+  if (kind.ipxe) known.loads.clear(); // the loader works
+  auto m = identify(seen, {});
+  m.facts.cpu = kind.cpu != cpu::unknown ? kind.cpu : known.cpu;
+  m.facts.firmware = kind.name;
+
+  if (kind.firmware == firmware::raspberry_pi && !kind.ipxe)
+    return raspberry_pi(std::move(reply), request, m);
+  if (!kind.ipxe &&
+      (kind.firmware == firmware::unknown || kind.firmware == firmware::other || kind.cpu == cpu::other))
+    return refused(
+        std::move(reply), m,
+        {&unsupported_machine, m.label() + " is of kind " + kind.name + ", which netlab cannot boot"});
+
+  auto boots = [&](std::string file) {
+    reply.what = boot_reply::kind::boot;
+    reply.file = std::move(file);
+    reply.summary = kind.name + " → " + reply.file;
+    return reply;
+  };
+  auto over_tftp = [&](std::string file) {
+    if (!options.tftp)
+      return refused(reply, m,
+                     {&no_tftp, m.label() + " (" + kind.name + ") loads " + file +
+                                    " over TFTP, which this recipe does not serve"});
+    if (file.size() > tftp_name_limit)
+      return refused(reply, m, {&bad_name, "the name " + file + " is too long for a boot file"});
+    reply.next_server = request.server;
+    // U-Boot takes the server from option 66 where siaddr is used for something else.
+    reply.server_name_option = kind.firmware == firmware::uboot;
+    return boots(std::move(file));
+  };
+
+  auto base = base_url(request.server);
+  bool http = base.starts_with("http");
+  if (kind.ipxe && (kind.ipxe_http || kind.ours || !http)) {
+    // Even a refusal goes to iPXE as a script, so that its screen says why.
+    reply.next_server = request.server;
+    // Option 175.176: no need to wait for a proxyDHCP server.
+    reply.options.emplace_back(std::uint8_t{175}, bytes_of({0xb0, 1, 1}));
+    return boots(base + "/boot.ipxe");
+  }
+
+  auto chosen = choose(m);
+  if (!chosen) return refused(std::move(reply), m, chosen.error());
+  auto files = resolve(*chosen->profile, kind.cpu);
+  if (!files)
+    return refused(std::move(reply), m,
+                   {files.error().code == errc::not_found ? &no_variant : &bad_profile,
+                    m.label() + " (" + kind.name + "): " + files.error().message});
+
+  auto loader = [&](const std::string& key) -> boot_reply {
+    auto name = loader_name(key);
+    if (loader_path(key).empty())
+      return refused(
+          reply, m,
+          {&no_ipxe, m.label() + " (" + kind.name + ") needs " + name + ", and there is none on this host"});
+    if (kind.transport == boot_transport::http && !http)
+      return refused(
+          reply, m,
+          {&no_http, m.label() + " (" + kind.name + ") boots over HTTP, which this recipe does not serve"});
+    if (auto loop = count_loader(m, name)) return refused(reply, m, *loop);
+    if (kind.transport == boot_transport::tftp) return over_tftp(name);
+    reply.vendor_class = "HTTPClient";
+    return boots(base + "/ipxe/" + name);
+  };
+
+  if (kind.firmware == firmware::bios) {
+    if (!files->uki.empty())
+      return refused(std::move(reply), m,
+                     {&uki_on_bios, m.label() + " booted by BIOS, and profile \"" + chosen->profile->name +
+                                        "\" is a unified kernel image"});
+    if (kind.transport == boot_transport::http)
+      return refused(
+          std::move(reply), m,
+          {&unsupported_machine, m.label() + " wants HTTP boot under BIOS, which netlab cannot do"});
+    return loader("bios");
+  }
+  std::string arch(to_string(kind.cpu));
+  if (kind.ipxe) return loader(kind.firmware == firmware::bios ? "bios" : arch); // one without HTTP
+
+  bool has_loader = !loader_path(arch).empty();
+  bool has_stub = !stub_path(parse_cpu(files->arch)).empty();
+  if (files->uki.empty()) {
+    if (has_loader && kind.firmware == firmware::uefi) return loader(arch);
+    if (!has_stub && kind.cpu == cpu::amd64) return loader(arch); // says that iPXE is missing
+    if (!has_stub)
+      return refused(std::move(reply), m,
+                     {&no_stub, m.label() + " (" + kind.name + ") needs profile \"" + chosen->profile->name +
+                                    "\" as one EFI program, and systemd's stub for " + files->arch +
+                                    " is missing"});
+  }
+
+  // One EFI program. Its name carries the machine, because its command line may be the machine's own and a
+  // TFTP request says nothing about who asks.
+  std::string name = "uki/";
+  if (m.identity.mac) name += m.identity.mac->to_string('-') + "/";
+  name += chosen->profile->name + "-" + files->arch + ".efi";
+  if (kind.transport == boot_transport::http) {
+    if (!http)
+      return refused(
+          std::move(reply), m,
+          {&no_http, m.label() + " (" + kind.name + ") boots over HTTP, which this recipe does not serve"});
+    auto url = is_url(files->uki) ? files->uki : base + "/" + name;
+    if (url.size() > url_limit)
+      return refused(std::move(reply), m, {&bad_name, "the address " + url + " is too long for a boot file"});
+    if (auto loop = count_loader(m, name)) return refused(std::move(reply), m, *loop);
+    reply.vendor_class = "HTTPClient";
+    if (world.worker && files->uki.empty()) image(m, *chosen, *files, base, [](const auto&) {});
+    return boots(std::move(url));
+  }
+  if (options.tftp)
+    if (auto loop = count_loader(m, name)) return refused(std::move(reply), m, *loop);
+  auto answer = over_tftp(name);
+  // The image is made while the machine finishes its DHCP exchange.
+  if (answer.what == boot_reply::kind::boot && world.worker && files->uki.empty())
+    image(m, *chosen, *files, base, [](const auto&) {});
+  return answer;
+}
+
+} // namespace netlab::boot

@@ -1,0 +1,32 @@
+#pragma once
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "netlab/result.h"
+
+namespace netlab::boot {
+
+// Texts for boot loaders, made from values that are final: URLs absolute, arguments rendered.
+struct script_input {
+  std::string title;    // "virtual-1 boots guest (amd64)"
+  std::string boot_url; // where /boot.ipxe is, without a slash at the end
+  std::string kernel;   // URL of a kernel or unified image
+  std::vector<std::string> initrd;
+  std::vector<std::string> args;
+  bool uki = false;
+  bool efi = true; // the loader runs under UEFI
+};
+
+// What iPXE gets first: asks for its own script, and again while the server does not answer.
+std::string first_script();
+// Fails with errc::invalid when an argument cannot stand in a script line.
+result<std::string> ipxe_boot_script(const script_input& in);
+// Shows why there is nothing to boot, then asks again every half minute for ten minutes.
+std::string ipxe_refusal_script(std::string_view boot_url, std::string_view id, std::string_view reason,
+                                std::string_view remedy);
+// errc::unsupported for URLs that GRUB cannot read.
+result<std::string> grub_script(const script_input& in);
+std::string grub_refusal_script(std::string_view id, std::string_view reason);
+
+} // namespace netlab::boot

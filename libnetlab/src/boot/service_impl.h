@@ -1,0 +1,124 @@
+#pragma once
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "messages.h"
+#include "netlab/boot_service.h"
+#include "scripts.h"
+
+namespace netlab::boot {
+
+// Why a machine gets nothing: the message and this occurrence's words.
+struct refusal {
+  const message* what = nullptr;
+  std::string text;
+};
+template<class T>
+using answer = tl::expected<T, refusal>;
+inline tl::unexpected<refusal> refuse(const message& what, std::string text) {
+  return tl::unexpected<refusal>(refusal{&what, std::move(text)});
+}
+
+// What a machine will boot.
+struct choice {
+  const boot::profile* profile = nullptr;
+  const boot::group* group = nullptr; // null under an override without a group
+};
+
+// A machine as one request shows it, joined with what is known.
+struct machine {
+  node_identity identity;
+  machine_facts facts;
+  std::string label() const; // for messages: its name, else MAC, UUID, address
+};
+
+struct service::impl : std::enable_shared_from_this<service::impl> {
+  service_options options;
+  service_world world;
+  std::map<std::string, const boot::profile*> profiles;
+
+  // What DHCP and scripts told of a machine; keyed by MAC where there is one.
+  struct memory {
+    node_identity node;
+    boot::cpu cpu = cpu::unknown;
+    std::string firmware;
+    boot_time at{};
+    std::string loader; // asked for last
+    std::deque<boot_time> loads;
+  };
+  std::map<std::string, memory> machines;
+  std::map<std::string, boot_time> told; // refusals that were told lately, by machine and message
+  std::vector<boot_override> overrides;
+  struct waiting_image {
+    std::vector<std::function<void(answer<std::string>)>> replies;
+  };
+  std::map<std::string, waiting_image> images; // being assembled, by everything they depend on
+
+  boot_time now() const { return world.clock->now(); }
+
+  // identify.cc
+  machine identify(const node_identity& seen, const text_map& query);
+  memory& remember(const node_identity& who);
+  const memory* recall(const node_identity& who) const;
+  boot_override* override_for(const machine& m);
+  void consume_override(const machine& m, boot_stage stage, const boot::profile& p);
+  answer<choice> choose(const machine& m);
+  std::optional<std::string> variable(const machine& m, const choice& c, std::string_view base,
+                                      std::string_view arch, std::string_view name) const;
+
+  // files.cc
+  answer<std::string> local_path(const std::string& value) const;
+  std::string url_for(const std::string& value, const boot::profile& p, const std::string& arch,
+                      std::string_view base) const;
+  std::string loader_path(const std::string& key) const; // "bios", "amd64" …; empty: none
+  std::string stub_path(cpu processor) const;
+  static std::string loader_name(const std::string& key);
+  std::string loader_key(std::string_view file) const; // "" when it is no loader's name
+  void image(const machine& m, const choice& c, const resolved_files& files, const std::string& base,
+             std::function<void(answer<std::string>)> reply);
+  void assemble(const std::string& key, const machine& m, const choice& c, const resolved_files& files,
+                const std::string& base);
+  void image_ready(const std::string& key, answer<std::string> path);
+  void localise(std::vector<std::string> values, std::vector<std::string> done,
+                std::function<void(answer<std::vector<std::string>>)> reply);
+  answer<std::vector<std::string>> arguments(const machine& m, const choice& c, const resolved_files& files,
+                                             const std::string& base) const;
+
+  // policy.cc
+  std::string base_url(const ip_address& server) const;
+  std::string base_url(const asset_request& request) const;
+  boot_reply decide(const boot_request& request);
+  boot_reply refused(boot_reply reply, const machine& m, const refusal& why);
+  boot_reply raspberry_pi(boot_reply reply, const boot_request& request, const machine& m);
+  std::optional<refusal> count_loader(const machine& m, const std::string& loader);
+
+  // open.cc
+  void open(const asset_request& request, asset_reply_fn reply);
+  void open_script(const asset_request& request, const text_map& query, bool grub, asset_reply_fn reply);
+  void open_document(const asset_request& request, const text_map& query, asset_reply_fn reply);
+  void open_metadata(const asset_request& request, const text_map& query, asset_reply_fn reply);
+  void open_image(const asset_request& request, std::string_view rest, asset_reply_fn reply);
+  void open_file_of_profile(const asset_request& request, std::string_view rest, asset_reply_fn reply);
+  void open_asset(const asset_request& request, std::string name, asset_reply_fn reply);
+  bool open_raspberry_pi(const asset_request& request, asset_reply_fn& reply);
+  void send_file(const asset_request& request, const machine& m, std::string path, boot_stage stage,
+                 std::string shown, asset_reply_fn reply, const boot::profile* p = nullptr);
+  void send_text(const asset_request& request, const machine& m, std::string text, std::string content_type,
+                 std::optional<boot_stage> stage, std::string shown, asset_reply_fn reply,
+                 const boot::profile* p = nullptr);
+  std::function<void(const transfer_report&)> reporter(const asset_request& request, const machine& m,
+                                                       boot_stage stage, std::string shown,
+                                                       const boot::profile* p);
+  void tell(const machine& m, const refusal& why, bool logged_elsewhere);
+  machine who(const asset_request& request, const text_map& query);
+};
+
+bool is_url(std::string_view value);
+bool is_regular_file(const std::string& path);
+text_map parse_query(std::string_view query);
+
+} // namespace netlab::boot

@@ -1,0 +1,399 @@
+#include "netlab/dhcp_server.h"
+
+#include <algorithm>
+#include <map>
+
+#include "frame.h"
+#include "netlab/dhcp_messages.h"
+
+namespace netlab::dhcp {
+
+namespace {
+constexpr std::uint64_t lease_lines_per_second = 20; // beyond it the log would cost more than the leases
+const mac_address everybody{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
+} // namespace
+
+struct server::impl : std::enable_shared_from_this<server::impl> {
+  struct link {
+    interface_info info;
+    int network = -1;
+    bool proxy = false; // on port 4011
+    std::unique_ptr<udp_socket> udp;
+    std::unique_ptr<packet_socket> arp, raw;
+  };
+
+  impl(const runtime& r, lease_store& s, server_options o)
+      : rt(r), store(s), options(std::move(o)), policy(options.config, options.hooks) {
+    for (std::size_t i = 0; i < published.size(); ++i)
+      counter_of[i] = &rt.metrics.get(
+          "netlab_dhcp_packets_total",
+          {{"server", options.config.name}, {"what", std::string(to_string(static_cast<count>(i)))}});
+  }
+
+  moment at() const { return {rt.clock.now(), rt.clock.wall()}; }
+
+  // Interfaces come and go: open what is there, close what is gone, say what is missing.
+  result<void> open_links() {
+    if (options.listen) return open_listen();
+    auto present = rt.net.interfaces();
+    if (!present) return tl::unexpected(present.error());
+    const auto& networks = policy.config().networks;
+    std::vector<std::unique_ptr<link>> next;
+    std::optional<error> failed;
+    for (std::size_t i = 0; i < networks.size(); ++i) {
+      const auto& n = networks[i];
+      bool found = false;
+      for (const auto& info : *present) {
+        bool serves = !n.interface.empty() ? info.name == n.interface
+                                           : std::any_of(info.addresses.begin(), info.addresses.end(), [&](const auto& a) {
+                                               return n.subnet.contains(a.address);
+                                             });
+        if (!serves) continue;
+        found = true;
+        for (bool proxy : {false, true}) {
+          if (proxy && n.mode != service::proxy) continue;
+          auto same = [&](const auto& l) { return l && l->info.index == info.index && l->proxy == proxy; };
+          if (std::any_of(next.begin(), next.end(), same)) continue; // a second network on one wire
+          if (auto old = std::find_if(links.begin(), links.end(), same); old != links.end()) {
+            (*old)->network = static_cast<int>(i);
+            (*old)->info = info;
+            next.push_back(std::move(*old));
+            continue;
+          }
+          auto made = open_link(info, static_cast<int>(i), proxy);
+          if (made)
+            next.push_back(std::move(*made));
+          else
+            failed = made.error();
+        }
+      }
+      // Relays reach a network that no interface is in.
+      if (!found && warned.insert({n.name, true}).second)
+        rt.log(messages::no_interface, "network \"" + n.name + "\" (" + n.subnet.to_string() +
+                                           "): no interface has an address in it yet");
+    }
+    links = std::move(next);
+    if (failed) return tl::unexpected(*failed);
+    return {};
+  }
+
+  result<std::unique_ptr<link>> open_link(const interface_info& info, int network, bool proxy) {
+    auto l = std::make_unique<link>();
+    l->info = info;
+    l->network = network;
+    l->proxy = proxy;
+    udp_options o;
+    o.local = {ip_address::v4(0), proxy ? options.proxy_port : options.port};
+    o.device = info.name;
+    o.broadcast = true;
+    o.receive_buffer = 1 << 20;
+    auto socket = rt.net.udp(o);
+    if (!socket) {
+      rt.log(messages::bind_failed, info.name + ": " + socket.error().message);
+      return tl::unexpected(socket.error());
+    }
+    l->udp = std::move(*socket);
+    receive_on(*l);
+    if (!proxy && !info.loopback) {
+      if (auto arp = rt.net.packets(info.name, ethertype_arp)) {
+        l->arp = std::move(*arp);
+        l->arp->on_receive([this](const packet_socket::frame& f) { on_arp(f); });
+      }
+    }
+    rt.log(messages::listening, "DHCP on " + info.name + " port " + std::to_string(l->udp->local().port) +
+                                    " for network \"" +
+                                    policy.config().networks[static_cast<std::size_t>(network)].name + "\"");
+    return l;
+  }
+
+  result<void> open_listen() {
+    if (!links.empty()) return {};
+    for (bool proxy : {false, true}) {
+      const auto& networks = policy.config().networks;
+      if (proxy && std::none_of(networks.begin(), networks.end(),
+                                [](const auto& n) { return n.mode == service::proxy; }))
+        continue;
+      auto l = std::make_unique<link>();
+      l->network = 0;
+      l->proxy = proxy;
+      l->info.loopback = true;
+      auto socket = rt.net.udp({.local = {*options.listen, proxy ? options.proxy_port : options.port},
+                                .device = {},
+                                .broadcast = true});
+      if (!socket) {
+        rt.log(messages::bind_failed, options.listen->to_string() + ": " + socket.error().message);
+        return tl::unexpected(socket.error());
+      }
+      l->udp = std::move(*socket);
+      receive_on(*l);
+      links.push_back(std::move(l));
+    }
+    return {};
+  }
+
+  void receive_on(link& l) {
+    l.udp->on_receive([this, &l](std::span<const datagram> batch) {
+      if (stopping) return;
+      auto keep = shared_from_this(); // a callback of ours may destroy the server
+      auto t = at();
+      for (const auto& d : batch) {
+        arrival from;
+        from.peer = d.peer;
+        from.local = d.local;
+        from.interface = d.interface != 0 ? d.interface : l.info.index;
+        from.network = l.network;
+        from.can_probe = l.arp != nullptr;
+        from.proxy_port = l.proxy;
+        policy.handle(d.data, from, t, out);
+      }
+      carry_out();
+    });
+  }
+
+  void on_arp(const packet_socket::frame& f) {
+    auto arp = parse_arp(f.payload);
+    if (!arp || arp->sender_address.is_unspecified()) return;
+    policy.address_seen(arp->sender_address, arp->sender, at(), out);
+    if (!out.empty()) carry_out();
+  }
+
+  // Every action of a batch leaves together: one send per socket, one post for the store's answers.
+  void carry_out() {
+    auto keep = shared_from_this();
+    // Commits first: their callbacks never run inside the call.
+    auto commits = std::move(out.commits);
+    out.commits.clear();
+    for (auto& c : commits) {
+      std::weak_ptr<impl> self = weak_from_this();
+      store.claim(std::move(c.next), [self, token = c.token](lease_store::outcome outcome) {
+        if (auto alive = self.lock()) alive->on_committed(token, std::move(outcome));
+      });
+    }
+    for (const auto& p : out.probes) send_probe(p);
+    send_replies();
+    auto notes = std::move(out.notes);
+    auto events = std::move(out.events);
+    auto changes = std::move(out.changes);
+    out.clear();
+    for (const auto& n : notes) rt.log(*n.what, n.text, {{"server", policy.config().name}});
+    for (const auto& c : changes) tell(c);
+    if (options.on_event)
+      for (const auto& e : events) options.on_event(e);
+    publish();
+    arm();
+  }
+
+  void on_committed(std::uint64_t token, lease_store::outcome outcome) {
+    policy.committed(token, std::move(outcome), at(), out);
+    if (flush_posted) return;
+    flush_posted = true;
+    // The store calls back in batches; their ACKs leave in one.
+    rt.scheduler.post([self = weak_from_this()] {
+      if (auto alive = self.lock()) {
+        alive->flush_posted = false;
+        alive->carry_out();
+      }
+    });
+  }
+
+  link* find_link(std::uint32_t interface, bool proxy) {
+    for (auto& l : links)
+      if (l->proxy == proxy && (l->info.index == interface || options.listen)) return l.get();
+    return nullptr;
+  }
+
+  void send_replies() {
+    batches.clear();
+    for (auto& r : out.replies) {
+      if (r.size == 0) continue;
+      auto* l = find_link(r.interface, r.proxy_port);
+      if (!l) {
+        rt.log(messages::send_failed, "no socket is open for the reply to " + r.to.to_string());
+        continue;
+      }
+      if (r.how == destination::link && !prepare_link(*l, r)) continue; // it left as a frame
+      datagram d;
+      d.peer = r.to;
+      // An alias is ours to send from only when the interface has it; else the kernel chooses.
+      if (has_address(*l, r.from)) d.local = r.from;
+      d.interface = options.listen || r.how == destination::relay ? 0 : r.interface;
+      d.data = out.payload(r);
+      batches[l].push_back(d);
+    }
+    for (auto& [l, batch] : batches) {
+      std::span<const datagram> rest(batch);
+      while (!rest.empty()) {
+        auto sent = l->udp->send(rest);
+        if (!sent) {
+          rt.log(messages::send_failed,
+                 "reply to " + rest.front().peer.to_string() + ": " + sent.error().message);
+          rest = rest.subspan(1); // the error is the first one's; the others may still go
+          continue;
+        }
+        if (*sent == 0) break; // the kernel is full; UDP drops
+        rest = rest.subspan(std::min(*sent, rest.size()));
+      }
+    }
+  }
+
+  bool has_address(const link& l, const ip_address& a) const {
+    return std::any_of(l.info.addresses.begin(), l.info.addresses.end(),
+                       [&](const auto& c) { return c.address == a; });
+  }
+
+  // A client that cannot answer ARP: tell the kernel its hardware address, else build the frame, else
+  // broadcast. False when the reply has left.
+  bool prepare_link(link& l, reply& r) {
+    if (!options.listen && !l.info.loopback) {
+      if (neighbours_work && rt.net.set_neighbour(l.info.index, r.to.address, r.mac)) return true;
+      neighbours_work = false;
+      if (!l.raw)
+        if (auto raw = rt.net.packets(l.info.name, ethertype_ipv4)) l.raw = std::move(*raw);
+      if (l.raw && l.raw->send(r.mac, make_udp_frame({r.from, 67}, r.to, out.payload(r)))) return false;
+    }
+    r.how = destination::broadcast;
+    r.to.address = ip_address::v4(0xffffffff);
+    return true;
+  }
+
+  void send_probe(const probe& p) {
+    auto* l = find_link(p.interface, false);
+    if (l && l->arp) (void)l->arp->send(everybody, make_arp_probe(l->info.mac, p.address));
+  }
+
+  void tell(const lease_change& c) {
+    auto name = c.what.hostname.empty() ? c.what.mac.to_string()
+                                        : c.what.hostname + " (" + c.what.mac.to_string() + ")";
+    auto second = std::chrono::duration_cast<std::chrono::seconds>(rt.clock.now().time_since_epoch()).count();
+    if (second != line_second) {
+      if (lines > lease_lines_per_second)
+        rt.log(messages::lease_lines,
+               std::to_string(lines - lease_lines_per_second) + " more leases changed");
+      line_second = second;
+      lines = 0;
+    }
+    if (++lines <= lease_lines_per_second)
+      rt.log(messages::lease_granted,
+             c.what.address.to_string() +
+                 (c.ended     ? " " + std::string(to_string(c.reason)) + ": "
+                  : c.renewed ? " renewed by "
+                              : " leased to ") +
+                 name,
+             {{"network", c.what.network}});
+    if (c.ended) {
+      if (options.on_lease_end) options.on_lease_end(c.what, c.reason);
+    } else if (options.on_lease) {
+      options.on_lease(c.what);
+    }
+  }
+
+  void publish() {
+    const auto& now = policy.counters();
+    for (std::size_t i = 0; i < now.size(); ++i)
+      if (now[i] != published[i]) {
+        counter_of[i]->add(now[i] - published[i]);
+        published[i] = now[i];
+      }
+  }
+
+  // One timer for everything that runs out.
+  void arm() {
+    auto next = policy.next_deadline();
+    if (next == boot_time::max()) {
+      armed = boot_time::max();
+      alarm.cancel();
+      return;
+    }
+    // A far deadline still looks at the wall clock now and then, to see it being set.
+    auto now = rt.clock.now();
+    auto due = std::min(next, now + std::chrono::minutes(1));
+    if (armed != boot_time::max() && armed <= due && armed > now) return; // it will re-arm itself
+    armed = due;
+    alarm = rt.scheduler.after(std::max(due - now, duration{}), [this] {
+      armed = boot_time::max();
+      policy.advance(at(), out);
+      carry_out();
+    });
+  }
+
+  runtime rt;
+  lease_store& store;
+  server_options options;
+  engine policy;
+  actions out;
+  std::vector<std::unique_ptr<link>> links;
+  std::map<link*, std::vector<datagram>> batches;
+  std::map<std::string, bool> warned;
+  std::shared_ptr<void> watch;
+  timer alarm;
+  boot_time armed = boot_time::max();
+  bool stopping = false, flush_posted = false, neighbours_work = true;
+  std::uint64_t lines = 0;
+  std::int64_t line_second = -1;
+  counts published{};
+  std::array<counter*, static_cast<std::size_t>(count::last_)> counter_of{};
+};
+
+result<std::unique_ptr<server>> server::start(const runtime& rt, lease_store& store, server_options options) {
+  if (auto mistakes = check(options.config); !mistakes.empty()) return tl::unexpected(mistakes.front());
+  auto i = std::make_shared<impl>(rt, store, std::move(options));
+  auto stored = store.load();
+  if (!stored) return tl::unexpected(stored.error());
+  i->policy.load(std::move(*stored), i->at());
+  if (auto ok = i->open_links(); !ok) return tl::unexpected(ok.error());
+  if (!i->options.listen) {
+    auto watch = rt.net.watch_addresses([weak = std::weak_ptr<impl>(i)] {
+      // What cannot be opened now is logged and tried again at the next change.
+      if (auto alive = weak.lock(); alive && !alive->stopping) (void)alive->open_links();
+    });
+    if (watch) i->watch = std::move(*watch);
+  }
+  i->arm();
+  return std::unique_ptr<server>(new server(std::move(i)));
+}
+
+server::~server() {
+  if (!impl_) return;
+  impl_->stopping = true;
+  impl_->alarm.cancel();
+  impl_->watch.reset();
+  impl_->links.clear();
+}
+
+result<void> server::reconfigure(server_config config) {
+  if (auto mistakes = check(config); !mistakes.empty()) return tl::unexpected(mistakes.front());
+  impl_->policy.reconfigure(std::move(config), impl_->at());
+  impl_->warned.clear();
+  auto ok = impl_->open_links();
+  impl_->arm();
+  return ok;
+}
+
+void server::stop(std::function<void()> done) {
+  impl_->stopping = true;
+  impl_->store.drain([self = std::weak_ptr<impl>(impl_), done = std::move(done)] {
+    if (auto alive = self.lock()) {
+      alive->carry_out(); // the last ACKs
+      alive->alarm.cancel();
+      alive->links.clear();
+    }
+    if (done) done();
+  });
+}
+
+result<void> server::drop_lease(const ip_address& address) {
+  auto ok = impl_->policy.drop(address, impl_->at(), impl_->out);
+  impl_->carry_out();
+  return ok;
+}
+
+std::vector<lease> server::leases() const { return impl_->policy.leases(impl_->at()); }
+std::vector<foreign_server> server::foreign_servers() const { return impl_->policy.foreign_servers(); }
+counts server::counters() const { return impl_->policy.counters(); }
+std::vector<endpoint> server::endpoints() const {
+  std::vector<endpoint> out;
+  for (const auto& l : impl_->links) out.push_back(l->udp->local());
+  return out;
+}
+
+} // namespace netlab::dhcp

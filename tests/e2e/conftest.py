@@ -1,0 +1,74 @@
+"""Options and fixtures of the end-to-end tests.  Run them with `./lab test e2e`, or directly as root:
+
+    /usr/bin/python3 -m pytest tests/e2e [--server=dnsmasq] [--netlab=build/asan/bin/netlab]
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+from lab import bastion, netns  # noqa: E402  the path above comes first
+
+
+def pytest_addoption(parser):
+    parser.addoption("--server", choices=["netlab", "dnsmasq"], default="netlab",
+                     help="the server under test; dnsmasq tells a fault of the tests from one of netlab")
+    parser.addoption("--netlab", default=str(bastion.REPOSITORY / "build/release/bin/netlab"), help="the netlab command")
+    parser.addoption("--out", default=str(bastion.REPOSITORY / "build/e2e"), help="folder for logs and captures")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "netlab_only: the peer has no such feature")
+    config.addinivalue_line("markers", "needs(*commands): programs that the test runs")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--server") != "netlab":
+        skip = pytest.mark.skip(reason="the peer has no such feature")
+        for item in items:
+            if item.get_closest_marker("netlab_only"):
+                item.add_marker(skip)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def machine():
+    """What every test needs of the machine.  All of it is installed by ./lab, so its absence is a failure."""
+    if os.geteuid() != 0:
+        pytest.exit("the end-to-end tests make network namespaces: run them as root", returncode=3)
+    netns.sweep()
+
+
+@pytest.fixture
+def lab(request):
+    for marker in request.node.iter_markers("needs"):
+        missing = [command for command in marker.args if not shutil.which(command)]
+        assert not missing, f"not installed: {' '.join(missing)}"
+    name = re.sub(r"[^\w.-]+", "-", request.node.nodeid.split("::", 1)[-1]).strip("-")
+    binary = pathlib.Path(request.config.getoption("--netlab"))
+    server = request.config.getoption("--server")
+    if server == "netlab":
+        assert binary.exists(), f"{binary} is not there: ./lab build"
+    laboratory = bastion.Lab(pathlib.Path(request.config.getoption("--out")) / name, server, binary)
+    request.node.laboratory = laboratory
+    yield laboratory
+    laboratory.close()
+
+
+@pytest.fixture(scope="session")
+def guest_files():
+    return bastion.fixtures("amd64", "arm64")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    laboratory = getattr(item, "laboratory", None)
+    if report.failed and laboratory:
+        report.sections.append((f"evidence, kept in {laboratory.folder}", laboratory.evidence()))
