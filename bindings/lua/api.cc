@@ -14,7 +14,9 @@ namespace {
 constexpr int raises = -2, yields = -1;
 } // namespace
 
-void call::refuse(const std::string& why) const { throw script_error(std::string("netlab.") + name + ": " + why); }
+void call::refuse(const std::string& why) const {
+  throw script_error(std::string("netlab.") + name + ": " + why);
+}
 
 std::string call::text(int index, const char* what) {
   if (lua_type(L, index) == LUA_TSTRING) return std::string(text_at(L, index));
@@ -32,8 +34,7 @@ double call::number(int index, const char* what) {
 netlab::duration call::duration(int index, const char* what) {
   auto got = lua_type(L, index) == LUA_TSTRING ? parse_duration(text_at(L, index))
                                                : result<netlab::duration>(netlab::fail(errc::invalid, ""));
-  if (!got)
-    refuse(std::string(what) + " must be a duration such as \"5s\", got " + describe_value(L, index));
+  if (!got) refuse(std::string(what) + " must be a duration such as \"5s\", got " + describe_value(L, index));
   return *got;
 }
 void call::need_function(int index, const char* what) {
@@ -57,8 +58,8 @@ options call::table(int index, const schema& by) {
       shown.erase(mark);
       if (!shown.empty() && shown.back() == '.') shown.pop_back();
     }
-    all += (all.empty() ? "" : "; ") + std::string("netlab.") + name + (shown.empty() ? "" : "." + shown) + ": " +
-           m.text;
+    all += (all.empty() ? "" : "; ") + std::string("netlab.") + name + (shown.empty() ? "" : "." + shown) +
+           ": " + m.text;
   }
   throw script_error(all);
 }
@@ -278,10 +279,12 @@ int construct(lua_State* L, host& owner, const constructor_info& c, int index) {
 
 void api::constructor(schema s, std::string kind,
                       std::function<result<object_ptr>(host&, const options&)> create) {
-  bool named = std::any_of(s.options.begin(), s.options.end(), [](const option& o) { return o.name == "name"; });
+  bool named =
+      std::any_of(s.options.begin(), s.options.end(), [](const option& o) { return o.name == "name"; });
   if (!s.elements && !named)
-    s.options.push_back(optional("name", type::string(),
-                                 "how messages, metrics and commands call it; by default made from what it is"));
+    s.options.push_back(
+        optional("name", type::string(),
+                 "how messages, metrics and commands call it; by default made from what it is"));
   auto key = s.name;
   constructors_[key] = {std::move(s), std::move(kind), std::move(create)};
 }

@@ -28,7 +28,8 @@ std::string help_text(const std::string& recipe, const std::vector<option>& decl
     auto left = o.type.kind == type_kind::boolean ? "--" + o.name + ", --no-" + o.name
                                                   : "--" + o.name + " " + type_name(o.type);
     auto right = o.help;
-    if (o.fallback) right += (right.empty() ? "" : " ") + std::string("(default: ") + shown_default(*o.fallback) + ")";
+    if (o.fallback)
+      right += (right.empty() ? "" : " ") + std::string("(default: ") + shown_default(*o.fallback) + ")";
     if (o.required) right += right.empty() ? "(required)" : " (required)";
     width = std::max(width, left.size());
     rows.emplace_back(std::move(left), std::move(right));
@@ -76,7 +77,8 @@ public:
       if (!o) {
         unknown(name);
         // Its value, if it has one, would only be a second complaint.
-        if (equals == std::string_view::npos && i + 1 < words_.size() && !words_[i + 1].starts_with("--")) ++i;
+        if (equals == std::string_view::npos && i + 1 < words_.size() && !words_[i + 1].starts_with("--"))
+          ++i;
         continue;
       }
       if (negative && equals != std::string_view::npos) {
@@ -103,7 +105,8 @@ public:
         problems.push_back("--" + o->name + ": " + got.error().message);
     }
     for (const auto& o : declared_)
-      if (o.required && !given.has(o.name)) problems.push_back("--" + o.name + " is missing: " + expectation(o.type));
+      if (o.required && !given.has(o.name))
+        problems.push_back("--" + o.name + " is missing: " + expectation(o.type));
   }
 
 private:
@@ -193,7 +196,8 @@ int args(call& c) {
 } // namespace
 
 void bind_args(api& a) {
-  a.function({"args", args,
+  a.function({"args",
+              args,
               "Declares the recipe's command-line options, in the order of --help, and returns their values. "
               "Accepts --name value, --name=value, and --name / --no-name for booleans.",
               {{"options", "netlab.option[]", "{ name, type, default, required, help }"}},

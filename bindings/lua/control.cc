@@ -40,8 +40,8 @@ public:
       std::string pid(buffer, n > 0 ? static_cast<std::size_t>(n) : 0);
       while (!pid.empty() && (pid.back() == '\n' || pid.back() == ' ')) pid.pop_back();
       return fail(errc::exists,
-                  "another netlab (process " + (pid.empty() ? "unknown" : pid) + ") runs with " + folder_of(path) +
-                      ": stop it, or give this one a state folder of its own",
+                  "another netlab (process " + (pid.empty() ? "unknown" : pid) + ") runs with " +
+                      folder_of(path) + ": stop it, or give this one a state folder of its own",
                   "control");
     }
     auto text = std::to_string(::getpid()) + "\n";
@@ -132,7 +132,8 @@ result<std::unique_ptr<control_server>> control_server::open(host& h, const std:
   ::unlink(path.c_str()); // we hold the lock: whoever made it is gone
   listen_options options;
   options.unix_path = path;
-  auto socket = h.world().net.listen(options, [raw = made.get()](std::unique_ptr<stream> s) { raw->accept(std::move(s)); });
+  auto socket = h.world().net.listen(
+      options, [raw = made.get()](std::unique_ptr<stream> s) { raw->accept(std::move(s)); });
   if (!socket) return tl::unexpected(socket.error());
   made->socket = std::move(*socket);
   return std::unique_ptr<control_server>(new control_server(std::move(made)));

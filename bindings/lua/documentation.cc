@@ -89,7 +89,8 @@ std::string function_text(const function_info& f, const std::string& prefix) {
   for (const auto& p : f.parameters)
     if (!p.help.empty() || p.type != "table") rows.push_back({p.name, p.type, p.help});
   if (!rows.empty()) out += "\n" + table_text(rows);
-  if (f.waits) out += "\n  Waits: the task that calls it goes on when it is done; everything else keeps running.\n";
+  if (f.waits)
+    out += "\n  Waits: the task that calls it goes on when it is done; everything else keeps running.\n";
   if (f.options) out += "\noptions:\n" + table_text(rows_of(*f.options));
   return out;
 }
@@ -97,7 +98,8 @@ std::string function_text(const function_info& f, const std::string& prefix) {
 std::string kind_text(const kind_info& k) {
   std::string out;
   for (const auto& f : k.fields) out += "  ." + f.name + results_text(f) + "  " + f.help + "\n";
-  for (const auto& m : k.methods) out += "  :" + m.name + parameters_text(m) + results_text(m) + "  " + m.help + "\n";
+  for (const auto& m : k.methods)
+    out += "  :" + m.name + parameters_text(m) + results_text(m) + "  " + m.help + "\n";
   return out;
 }
 
@@ -194,7 +196,8 @@ void stub_function(std::string& out, const function_info& f, const std::string& 
   for (const auto& r : f.results) {
     auto of = r.name.ends_with("?") && !r.type.ends_with("?") ? r.type + "?" : r.type;
     auto plain = r.name.ends_with("?") ? r.name.substr(0, r.name.size() - 1) : r.name;
-    out += "---@return " + of + (plain.empty() || plain == "..." ? "" : " " + plain) + (r.help.empty() ? "" : " # " + r.help) + "\n";
+    out += "---@return " + of + (plain.empty() || plain == "..." ? "" : " " + plain) +
+           (r.help.empty() ? "" : " # " + r.help) + "\n";
   }
   out += "function " + name + "(" + names + ") end\n\n";
 }
@@ -213,7 +216,8 @@ void stub_tables(std::string& out, const api& a) {
   out += "\n";
 }
 
-constexpr const char* generated = "Made by `netlab doc` from the option tables in bindings/lua: change those.";
+constexpr const char* generated =
+    "Made by `netlab doc` from the option tables in bindings/lua: change those.";
 
 } // namespace
 
@@ -222,8 +226,8 @@ std::optional<std::string> doc_text(const api& a, const std::string& given) {
   std::string out;
   if (auto c = a.constructors().find(name); c != a.constructors().end()) {
     const auto& s = c->second.schema;
-    out += "netlab." + name + (s.elements ? " { {…}, … }" : " { … }") + " → " + c->second.kind + "\n  " + s.help +
-           "\n\noptions:\n" + table_text(rows_of(s));
+    out += "netlab." + name + (s.elements ? " { {…}, … }" : " { … }") + " → " + c->second.kind + "\n  " +
+           s.help + "\n\noptions:\n" + table_text(rows_of(s));
     if (!s.example.empty()) {
       out += "\nexample:\n";
       for (auto line : split(s.example, '\n')) out += "  " + std::string(line) + "\n";
@@ -237,7 +241,8 @@ std::optional<std::string> doc_text(const api& a, const std::string& given) {
     return name + "\n  " + k->second.help + "\n\n" + kind_text(k->second);
   // A group such as "fs": everything in it.
   for (const auto& [key, f] : a.functions())
-    if (key.starts_with(name + ".")) out += "  netlab." + key + parameters_text(f) + results_text(f) + "\n    " + f.help + "\n";
+    if (key.starts_with(name + "."))
+      out += "  netlab." + key + parameters_text(f) + results_text(f) + "\n    " + f.help + "\n";
   for (const auto& [key, c] : a.constructors())
     if (key.starts_with(name + ".")) out += "  netlab." + key + " { … }\n    " + c.schema.help + "\n";
   if (out.empty()) return std::nullopt;
@@ -249,17 +254,18 @@ std::string doc_index(const api& a) {
   for (const auto& [name, c] : a.constructors()) rows.push_back({name + " { … }", "", c.schema.help});
   std::vector<row> functions;
   for (const auto& [name, f] : a.functions()) functions.push_back({name + "()", "", f.help});
-  return "constructors (netlab.NAME):\n" + table_text(rows) + "\nfunctions (netlab.NAME):\n" + table_text(functions) +
-         "\nnetlab doc NAME shows one of them.\n";
+  return "constructors (netlab.NAME):\n" + table_text(rows) + "\nfunctions (netlab.NAME):\n" +
+         table_text(functions) + "\nnetlab doc NAME shows one of them.\n";
 }
 
 std::string doc_markdown(const api& a) {
-  std::string out = "# Reference\n\n" + std::string(generated) +
-                    "\n\nEvery name below follows `netlab.`, from `local netlab = require \"netlab\"`. Option tables are "
-                    "closed: an unknown name is an error that suggests the nearest. Units are words: `\"12h\"`, "
-                    "`\"20GiB\"`, `\"10.20.13.0/24\"`. Functions that wait belong into `netlab.main`, a handler or a "
-                    "task; what can fail returns `nil, err` with `err.code`, `err.message` and `err.op`.\n\n"
-                    "## Constructors\n\n";
+  std::string out =
+      "# Reference\n\n" + std::string(generated) +
+      "\n\nEvery name below follows `netlab.`, from `local netlab = require \"netlab\"`. Option tables are "
+      "closed: an unknown name is an error that suggests the nearest. Units are words: `\"12h\"`, "
+      "`\"20GiB\"`, `\"10.20.13.0/24\"`. Functions that wait belong into `netlab.main`, a handler or a "
+      "task; what can fail returns `nil, err` with `err.code`, `err.message` and `err.op`.\n\n"
+      "## Constructors\n\n";
   for (const auto& [name, c] : a.constructors()) {
     const auto& s = c.schema;
     out += "### netlab." + name + "\n\n" + s.help + "\n\n";
@@ -269,7 +275,8 @@ std::string doc_markdown(const api& a) {
     auto k = a.kinds().find(c.kind);
     if (k == a.kinds().end()) continue;
     out += "Its handle:\n\n";
-    for (const auto& f : k->second.fields) out += "- `." + f.name + "`" + results_text(f) + ": " + f.help + "\n";
+    for (const auto& f : k->second.fields)
+      out += "- `." + f.name + "`" + results_text(f) + ": " + f.help + "\n";
     for (const auto& m : k->second.methods)
       out += "- `:" + m.name + parameters_text(m) + "`" + results_text(m) + ": " + m.help + "\n";
     out += "\n";
@@ -292,28 +299,31 @@ std::string doc_markdown(const api& a) {
 }
 
 std::string doc_stubs(const api& a) {
-  std::string out = "---@meta netlab\n-- " + std::string(generated) + "\n\n"
-                    "---What I/O returns as its second result.\n"
-                    "---@class netlab.error\n---@field code string\n---@field message string\n---@field op string\n\n"
-                    "---A place to listen, as network:at(port) returns it.\n---@class netlab.listen\n\n"
-                    "---@class netlab.node\n---@field name string\n---@field mac? string\n---@field macs string[]\n"
-                    "---@field uuid? string\n---@field serial? string\n---@field ip? string the reserved address\n"
-                    "---@field address? string the address it has now\n---@field role? string\n"
-                    "---@field labels table<string, string>\n---@field declared boolean\n\n"
-                    "---@class netlab.file_info\n---@field name string\n---@field folder boolean\n---@field size integer\n"
-                    "---@field modified integer\n\n"
-                    "---@class netlab.process_result\n---@field exit_code integer\n---@field signal integer\n"
-                    "---@field output string\n---@field errors string\n---@field dropped integer\n\n"
-                    "---@class netlab.http_response\n---@field status integer\n---@field ok boolean\n"
-                    "---@field headers table<string, string>\n---@field body string\n---@field url string\n\n"
-                    "---@class netlab.option\n---@field name string\n---@field type string|table\n---@field default? any\n"
-                    "---@field required? boolean\n---@field help? string\n\n"
-                    "---@class netlab\n---@field version string\n---@field null lightuserdata\nlocal netlab = {}\n";
+  std::string out =
+      "---@meta netlab\n-- " + std::string(generated) +
+      "\n\n"
+      "---What I/O returns as its second result.\n"
+      "---@class netlab.error\n---@field code string\n---@field message string\n---@field op string\n\n"
+      "---A place to listen, as network:at(port) returns it.\n---@class netlab.listen\n\n"
+      "---@class netlab.node\n---@field name string\n---@field mac? string\n---@field macs string[]\n"
+      "---@field uuid? string\n---@field serial? string\n---@field ip? string the reserved address\n"
+      "---@field address? string the address it has now\n---@field role? string\n"
+      "---@field labels table<string, string>\n---@field declared boolean\n\n"
+      "---@class netlab.file_info\n---@field name string\n---@field folder boolean\n---@field size integer\n"
+      "---@field modified integer\n\n"
+      "---@class netlab.process_result\n---@field exit_code integer\n---@field signal integer\n"
+      "---@field output string\n---@field errors string\n---@field dropped integer\n\n"
+      "---@class netlab.http_response\n---@field status integer\n---@field ok boolean\n"
+      "---@field headers table<string, string>\n---@field body string\n---@field url string\n\n"
+      "---@class netlab.option\n---@field name string\n---@field type string|table\n---@field default? any\n"
+      "---@field required? boolean\n---@field help? string\n\n"
+      "---@class netlab\n---@field version string\n---@field null lightuserdata\nlocal netlab = {}\n";
   stub_tables(out, a);
   for (const auto& [name, k] : a.kinds()) {
     out += "---" + k.help + "\n---@class netlab." + name + "\n";
     for (const auto& f : k.fields)
-      out += "---@field " + f.name + " " + (f.results.empty() ? "any" : f.results[0].type) + " " + f.help + "\n";
+      out +=
+          "---@field " + f.name + " " + (f.results.empty() ? "any" : f.results[0].type) + " " + f.help + "\n";
     std::string local = "handle_" + name;
     std::replace(local.begin(), local.end(), '.', '_');
     out += "local " + local + " = {}\n\n";

@@ -8,9 +8,10 @@ namespace netlab::lua {
 
 namespace {
 
-constexpr errc codes[] = {errc::invalid, errc::not_found,   errc::exists,  errc::denied,    errc::refused,
-                          errc::unreachable, errc::timeout, errc::closed,  errc::cancelled, errc::limit,
-                          errc::conflict,    errc::protocol, errc::unsupported, errc::io};
+constexpr errc codes[] = {errc::invalid,     errc::not_found,   errc::exists,   errc::denied,
+                          errc::refused,     errc::unreachable, errc::timeout,  errc::closed,
+                          errc::cancelled,   errc::limit,       errc::conflict, errc::protocol,
+                          errc::unsupported, errc::io};
 
 int make(call& c) {
   auto word = c.text(1, "the code");
@@ -38,14 +39,18 @@ int is(call& c) {
 } // namespace
 
 void bind_err(api& a) {
-  a.function({"err.new", make, "An error value like those that I/O returns as its second result.",
+  a.function({"err.new",
+              make,
+              "An error value like those that I/O returns as its second result.",
               {{"code", "string", "\"invalid\", \"not_found\", \"timeout\", …"},
                {"message", "string", "what a human reads"},
                {"op?", "string", "the operation's name"}},
               {{"err", "netlab.error", ""}},
               false,
               {}});
-  a.function({"err.is", is, "Whether a value is an error of that code.",
+  a.function({"err.is",
+              is,
+              "Whether a value is an error of that code.",
               {{"err", "any", ""}, {"code", "string", ""}},
               {{"", "boolean", ""}},
               false,

@@ -81,20 +81,64 @@ int join(call& c) {
 void bind_fs(api& a) {
   described path{"path", "string", "relative names start at the recipe's folder"};
   described err{"err?", "netlab.error", ""};
-  a.function({"fs.read", read, "A file's content, at most 64 MiB.", {path}, {{"content", "string?", ""}, err}, false, {}});
-  a.function({"fs.write", write,
+  a.function({"fs.read",
+              read,
+              "A file's content, at most 64 MiB.",
+              {path},
+              {{"content", "string?", ""}, err},
+              false,
+              {}});
+  a.function({"fs.write",
+              write,
               "Writes a file in one step: readers see the old content or the new, never half of it.",
-              {path, {"content", "string", ""}, {"options?", "table", "{ private = true }: readable by the owner only"}},
-              {{"ok", "boolean?", ""}, err}, false, {}});
-  a.function({"fs.exists", exists, "Whether there is a file or folder of that name.", {path}, {{"", "boolean", ""}}, false, {}});
-  a.function({"fs.stat", stat, "A file's { name, folder, size, modified }.", {path},
-              {{"info", "netlab.file_info?", ""}, err}, false, {}});
-  a.function({"fs.list", list, "What a folder holds, sorted by name, as fs.stat tells it.", {path},
-              {{"files", "netlab.file_info[]?", ""}, err}, false, {}});
-  a.function({"fs.mkdir", mkdir, "Makes a folder and those above it.", {path}, {{"ok", "boolean?", ""}, err}, false, {}});
-  a.function({"fs.remove", remove, "Removes a file or an empty folder.", {path}, {{"ok", "boolean?", ""}, err}, false, {}});
-  a.function({"fs.join", join, "Joins parts of a path; an absolute part starts anew, \"..\" is resolved.",
-              {{"part", "string", ""}, {"...", "string", ""}}, {{"path", "string", ""}}, false, {}});
+              {path,
+               {"content", "string", ""},
+               {"options?", "table", "{ private = true }: readable by the owner only"}},
+              {{"ok", "boolean?", ""}, err},
+              false,
+              {}});
+  a.function({"fs.exists",
+              exists,
+              "Whether there is a file or folder of that name.",
+              {path},
+              {{"", "boolean", ""}},
+              false,
+              {}});
+  a.function({"fs.stat",
+              stat,
+              "A file's { name, folder, size, modified }.",
+              {path},
+              {{"info", "netlab.file_info?", ""}, err},
+              false,
+              {}});
+  a.function({"fs.list",
+              list,
+              "What a folder holds, sorted by name, as fs.stat tells it.",
+              {path},
+              {{"files", "netlab.file_info[]?", ""}, err},
+              false,
+              {}});
+  a.function({"fs.mkdir",
+              mkdir,
+              "Makes a folder and those above it.",
+              {path},
+              {{"ok", "boolean?", ""}, err},
+              false,
+              {}});
+  a.function({"fs.remove",
+              remove,
+              "Removes a file or an empty folder.",
+              {path},
+              {{"ok", "boolean?", ""}, err},
+              false,
+              {}});
+  a.function({"fs.join",
+              join,
+              "Joins parts of a path; an absolute part starts anew, \"..\" is resolved.",
+              {{"part", "string", ""}, {"...", "string", ""}},
+              {{"path", "string", ""}},
+              false,
+              {}});
 }
 
 } // namespace netlab::lua

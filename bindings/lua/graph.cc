@@ -12,7 +12,8 @@ result<void> graph::add(const object_ptr& o, std::string kind, position at, std:
   o->options_dump_ = std::move(options);
   if (!name.empty()) {
     if (auto other = find(o->kind_, name))
-      return fail(errc::conflict, "the name \"" + name + "\" is taken at " + other->where().to_string(), "name");
+      return fail(errc::conflict, "the name \"" + name + "\" is taken at " + other->where().to_string(),
+                  "name");
     o->name_ = std::move(name);
   } else {
     auto base = o->default_name();
@@ -66,7 +67,8 @@ std::vector<std::pair<position, std::string>> graph::endpoint_conflicts() const 
 json graph::dump() const {
   json out = json::array();
   for (const auto& o : objects_) {
-    json entry = {{"kind", o->kind()}, {"name", o->name()}, {"file", o->where().file}, {"line", o->where().line}};
+    json entry = {
+        {"kind", o->kind()}, {"name", o->name()}, {"file", o->where().file}, {"line", o->where().line}};
     entry["options"] = o->options_dump_;
     if (auto s = std::dynamic_pointer_cast<service>(o)) {
       json endpoints = json::array();

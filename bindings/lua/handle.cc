@@ -79,7 +79,8 @@ int handle_index(lua_State* L) {
 }
 
 int handle_newindex(lua_State* L) {
-  push(L, std::string_view(where(L).to_string() + ": a handle cannot be changed: options go into its constructor"));
+  push(L, std::string_view(where(L).to_string() +
+                           ": a handle cannot be changed: options go into its constructor"));
   return lua_error(L);
 }
 
@@ -150,7 +151,8 @@ object_ptr object_at(lua_State* L, int index) {
   if (!h) return nullptr;
   auto target = h->target.lock();
   if (!target)
-    throw script_error(h->kind + " \"" + h->name + "\" is gone: the handle belongs to a recipe that has stopped");
+    throw script_error(h->kind + " \"" + h->name +
+                       "\" is gone: the handle belongs to a recipe that has stopped");
   return target;
 }
 
@@ -202,7 +204,8 @@ void install_handles(lua_State* L, const api& described) {
   lua_pop(L, 1);
 
   luaL_newmetatable(L, inert_metatable);
-  for (auto* name : {"__index", "__add", "__sub", "__mul", "__div", "__mod", "__pow", "__unm"}) set(name, inert_self);
+  for (auto* name : {"__index", "__add", "__sub", "__mul", "__div", "__mod", "__pow", "__unm"})
+    set(name, inert_self);
   set("__call", inert_call);
   set("__newindex", inert_ignore);
   set("__tostring", inert_text);

@@ -24,8 +24,6 @@ std::string folder_of(const std::string& path) {
 
 } // namespace
 
-
-
 host::host(runtime world, std::function<runtime&()> bytes, const api& described, host_options options)
     : world_(world), bytes_(std::move(bytes)), api_(described), options_(std::move(options)),
       recipe_folder_(folder_of(options_.recipe)), nodes_(std::make_unique<node_directory>()),
@@ -55,6 +53,7 @@ host::host(runtime world, std::function<runtime&()> bytes, const api& described,
     });
   }
   tasks_->on_idle = [this] { maybe_end(); };
+  on_control("timeline", [this](const json& request) { return timelines(request); });
   on_control("status", [this](const json&) -> result<json> { return status(); });
 }
 
@@ -64,8 +63,10 @@ host::~host() {
   main_.reset();
   jobs_.clear();
   started_.clear();
+  boot_listeners_.clear();
   plugins_.reset();
   graph_.reset();
+  timeline_.reset();
   vm_.reset();
 }
 
@@ -149,8 +150,9 @@ void host::load_text(std::string_view text, const std::string& chunk) {
 }
 
 void host::declare(const std::string& chunk) {
-  auto t = tasks_->start(vm_->main(), 0, {"the recipe's top level", {chunk.substr(1), 1}, nullptr, true,
-                                          options_.vm.declare_slice});
+  auto t = tasks_->start(
+      vm_->main(), 0,
+      {"the recipe's top level", {chunk.substr(1), 1}, nullptr, true, options_.vm.declare_slice});
   if (!t->finished()) {
     problems_.add({}, chunk.substr(1) + ": the top level must not wait");
   } else if (!t->outcome().ok && !stopped_declaring_) {
@@ -159,9 +161,9 @@ void host::declare(const std::string& chunk) {
     position at;
     auto first = why.find(':');
     auto second = first == std::string::npos ? first : why.find(": ", first + 1);
-    if (second != std::string::npos && std::all_of(why.begin() + static_cast<long>(first) + 1,
-                                                   why.begin() + static_cast<long>(second),
-                                                   [](char c) { return c >= '0' && c <= '9'; })) {
+    if (second != std::string::npos &&
+        std::all_of(why.begin() + static_cast<long>(first) + 1, why.begin() + static_cast<long>(second),
+                    [](char c) { return c >= '0' && c <= '9'; })) {
       at = {why.substr(0, first), std::atoi(why.c_str() + first + 1)};
       problems_.add(at, why.substr(second + 2));
     } else {
@@ -185,7 +187,15 @@ result<void> host::start() {
     if (auto made = world_.files.make_folders(state_folder_, 0750); !made)
       return fail(made.error().code, "the state folder cannot be made: " + made.error().message, "state");
   }
-  for (const auto& s : graph_->services()) {
+  auto services = graph_->services();
+  if (!services.empty()) {
+    timeline_options kept;
+    if (!state_folder_.empty()) kept.history = state_path("timeline.sqlite");
+    timeline_ = std::make_unique<netlab::timeline>(std::move(kept), world_.clock, world_.scheduler,
+                                                   world_.log, world_.metrics, nodes_.get());
+    on_boot_event(timeline_->recorder());
+  }
+  for (const auto& s : services) {
     auto ok = s->start(*this);
     if (ok) {
       started_.push_back(s);
@@ -195,7 +205,8 @@ result<void> host::start() {
     started_.clear();
     return fail(ok.error().code, text, "start");
   }
-  auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - made_).count();
+  auto ms =
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - made_).count();
   world_.log(messages::ready, "ready",
              {{"services", std::to_string(started_.size())}, {"ms", std::to_string(ms)}});
   return {};
@@ -295,6 +306,27 @@ void host::finish_stop() {
   if (end) end(exit_code_);
 }
 
+result<json> host::timelines(const json& request) {
+  json boots = json::array();
+  std::string text;
+  auto wanted = request.value("node", "");
+  if (timeline_) {
+    for (const auto& boot : timeline_->boots()) {
+      const auto* known = wanted.empty() ? nullptr : nodes_->find(boot.node);
+      if (!wanted.empty() && boot.label != wanted && !(known && known->name == wanted)) continue;
+      boot_evidence evidence;
+      for (const auto& fn : evidence_) fn(boot, evidence);
+      auto why = timeline_->why(boot.label, evidence);
+      boots.push_back(netlab::to_json(boot, why));
+      text += format_story(boot, why);
+      if (!text.ends_with('\n')) text += '\n';
+    }
+  }
+  if (!wanted.empty() && boots.empty())
+    return fail(errc::not_found, "no boot of \"" + printable(wanted) + "\" was seen", "timeline");
+  return json{{"boots", std::move(boots)}, {"text", std::move(text)}};
+}
+
 json host::status() {
   json services = json::array();
   for (const auto& o : graph_->objects()) {
@@ -324,7 +356,7 @@ json host::status() {
     for (const auto& [k, v] : s.labels) labels[k] = v;
     counters.push_back({{"name", s.name}, {"labels", std::move(labels)}, {"value", s.value}});
   }
-  return {{"recipe", options_.recipe}, {"state", state_folder_}, {"services", std::move(services)},
+  return {{"recipe", options_.recipe}, {"state", state_folder_},      {"services", std::move(services)},
           {"nodes", std::move(nodes)}, {"tasks", std::move(running)}, {"counters", std::move(counters)}};
 }
 

@@ -14,6 +14,7 @@
 
 #include "netlab/nodes.h"
 #include "netlab/runtime.h"
+#include "netlab/timeline.h"
 
 namespace netlab::lua {
 
@@ -65,14 +66,22 @@ public:
 
   // Runs a recipe's handler as a task of its own: `push` leaves the arguments. A failure is logged with
   // the handler's name and never reaches the caller.
-  void notify(const shared_reference& fn, const std::string& name, const std::function<int(lua_State*)>& push);
+  void notify(const shared_reference& fn, const std::string& name,
+              const std::function<int(lua_State*)>& push);
   // Asks a recipe's function for an answer now; it must not wait.
-  result<void> ask(const shared_reference& fn, const std::string& name, const std::function<int(lua_State*)>& push,
+  result<void> ask(const shared_reference& fn, const std::string& name,
+                   const std::function<int(lua_State*)>& push,
                    const std::function<void(lua_State*, int, int)>& read);
 
   // What rooms tell of nodes: joined by the directory, then given to every listener (timeline, console).
   void tell(const boot_event& event);
   void on_boot_event(boot_event_fn fn) { boot_listeners_.push_back(std::move(fn)); }
+  // What the boots of all nodes looked like; made by start(), null before.
+  netlab::timeline* timeline() { return timeline_.get(); }
+  // Adds what a room knows beside the events when a boot's standstill is explained.
+  void on_evidence(std::function<void(const boot_record&, boot_evidence&)> fn) {
+    evidence_.push_back(std::move(fn));
+  }
   // Names a verb of the control socket ("status", "timeline"); a later one replaces an earlier one.
   void on_control(const std::string& verb, control_verb fn) { verbs_[verb] = std::move(fn); }
   const std::map<std::string, control_verb>& control_verbs() const { return verbs_; }
@@ -102,6 +111,7 @@ public:
   json status();
 
 private:
+  result<json> timelines(const json& request);
   void declare(const std::string& chunk);
   void maybe_end();
   void drain_services();
@@ -121,6 +131,8 @@ private:
   std::unique_ptr<lua::graph> graph_;
   std::unique_ptr<lua::plugins> plugins_;
   std::unique_ptr<lua::tasks> tasks_;
+  std::unique_ptr<netlab::timeline> timeline_;
+  std::vector<std::function<void(const boot_record&, boot_evidence&)>> evidence_;
   std::vector<std::shared_ptr<service>> started_;
   std::vector<boot_event_fn> boot_listeners_;
   std::map<std::string, control_verb> verbs_;

@@ -61,7 +61,8 @@ http_request common_request(const options& o) {
 int send(call& c, http_request request) {
   auto what = "http." + std::string(request.method == "GET" ? "get " : "request ") + request.url;
   // The exchange has its own timer with a better message; ours is the safety net behind it.
-  auto limit = request.timeout == duration::max() ? request.timeout : request.timeout + std::chrono::seconds(1);
+  auto limit =
+      request.timeout == duration::max() ? request.timeout : request.timeout + std::chrono::seconds(1);
   auto& client = c.owner.world().http;
   return c.wait(what, limit, [&](waker w) -> std::shared_ptr<void> {
     return client.send(std::move(request), [w](result<http_response> got) {
@@ -74,7 +75,9 @@ int send(call& c, http_request request) {
           else
             headers[name] = value;
         }
-        push(L, json{{"status", r.status}, {"url", r.url}, {"headers", std::move(headers)},
+        push(L, json{{"status", r.status},
+                     {"url", r.url},
+                     {"headers", std::move(headers)},
                      {"ok", r.status >= 200 && r.status < 300}});
         push(L, std::string_view(r.body));
         lua_setfield(L, -2, "body");
@@ -110,9 +113,19 @@ void bind_http(api& a) {
   std::vector<described> results = {
       {"response", "netlab.http_response?", "{ status, ok, headers, body, url }: any status is a response"},
       {"err?", "netlab.error", "why there was none"}};
-  a.function({"http.get", get, "Fetches a URL.", {{"url", "string", ""}, {"options?", "table", ""}}, results, true,
+  a.function({"http.get",
+              get,
+              "Fetches a URL.",
+              {{"url", "string", ""}, {"options?", "table", ""}},
+              results,
+              true,
               get_schema()});
-  a.function({"http.request", request, "Sends an HTTP request.", {{"options", "table", ""}}, results, true,
+  a.function({"http.request",
+              request,
+              "Sends an HTTP request.",
+              {{"options", "table", ""}},
+              results,
+              true,
               request_schema()});
 }
 

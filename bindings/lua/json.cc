@@ -27,14 +27,18 @@ int decode(call& c) {
 } // namespace
 
 void bind_json(api& a) {
-  a.function({"json.encode", encode,
-              "JSON text of plain data. Keys are sorted, so the same data gives the same text; netlab.null is null.",
-              {{"value", "any", "nil, booleans, numbers, strings and tables of them"},
-               {"pretty?", "boolean", "indented lines instead of one"}},
-              {{"text", "string", ""}},
-              false,
-              {}});
-  a.function({"json.decode", decode, "The value of JSON text; null becomes netlab.null.",
+  a.function(
+      {"json.encode",
+       encode,
+       "JSON text of plain data. Keys are sorted, so the same data gives the same text; netlab.null is null.",
+       {{"value", "any", "nil, booleans, numbers, strings and tables of them"},
+        {"pretty?", "boolean", "indented lines instead of one"}},
+       {{"text", "string", ""}},
+       false,
+       {}});
+  a.function({"json.decode",
+              decode,
+              "The value of JSON text; null becomes netlab.null.",
               {{"text", "string", ""}},
               {{"value", "any", "nil on failure"}, {"err?", "netlab.error", "says line and column"}},
               false,

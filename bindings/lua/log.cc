@@ -38,12 +38,16 @@ int error_line(call& c) { return write(c, log_level::error); }
 } // namespace
 
 void bind_log(api& a) {
-  std::vector<described> parameters = {{"text", "string", "what happened"},
-                                       {"fields?", "table<string, any>", "what belongs to it: { node = name }"}};
-  a.function({"log.debug", debug, "Logs a line that is shown with --log-level debug.", parameters, {}, false, {}});
+  std::vector<described> parameters = {
+      {"text", "string", "what happened"},
+      {"fields?", "table<string, any>", "what belongs to it: { node = name }"}};
+  a.function(
+      {"log.debug", debug, "Logs a line that is shown with --log-level debug.", parameters, {}, false, {}});
   a.function({"log.info", info, "Logs a line.", parameters, {}, false, {}});
-  a.function({"log.warn", warn, "Logs a line about something that may need attention.", parameters, {}, false, {}});
-  a.function({"log.error", error_line, "Logs a line about something that went wrong.", parameters, {}, false, {}});
+  a.function(
+      {"log.warn", warn, "Logs a line about something that may need attention.", parameters, {}, false, {}});
+  a.function(
+      {"log.error", error_line, "Logs a line about something that went wrong.", parameters, {}, false, {}});
 }
 
 } // namespace netlab::lua

@@ -55,7 +55,8 @@ result<cidr> interface_address(host& h, const std::string& name) {
     if (i.name != name) continue;
     for (const auto& a : i.addresses)
       if (a.address.is_v4()) return a;
-    return fail(errc::unreachable, "interface \"" + name + "\" has no IPv4 address yet: give address", "interface");
+    return fail(errc::unreachable, "interface \"" + name + "\" has no IPv4 address yet: give address",
+                "interface");
   }
   return fail(errc::unreachable, "there is no interface \"" + name + "\" yet: give address", "interface");
 }
@@ -74,7 +75,8 @@ result<object_ptr> create_network(host& h, const options& o) {
   }
   if (auto router = o.maybe<ip_address>("router")) {
     if (!out->address.contains(*router))
-      return fail(errc::invalid, "router " + router->to_string() + " is not in " + out->address.to_string(), "router");
+      return fail(errc::invalid, "router " + router->to_string() + " is not in " + out->address.to_string(),
+                  "router");
     out->router = *router;
   }
   out->domain = o.maybe<std::string>("domain").value_or("");
@@ -95,7 +97,8 @@ int network_at(call& c) {
 int network_contains(call& c) {
   auto& self = c.self<network>();
   auto address = ip_address::parse(c.text(2, "the address"));
-  if (!address) throw script_error("network \"" + self.name() + "\":contains(ip): " + address.error().message);
+  if (!address)
+    throw script_error("network \"" + self.name() + "\":contains(ip): " + address.error().message);
   return c.give(self.contains(*address));
 }
 
@@ -114,22 +117,51 @@ int network_router(call& c) {
 
 void bind_network(api& a) {
   a.constructor(network_schema(), "network", create_network);
-  a.kind({"network",
-          "A network, as netlab.network returns it.",
-          {
-              {"at", network_at, "A place to listen: our address on this network with that port.",
-               {{"port", "integer", "1 … 65535"}}, {{"", "listen", ""}}, false, {}},
-              {"contains", network_contains, "Whether an address belongs to its client networks.",
-               {{"ip", "string", ""}}, {{"", "boolean", ""}}, false, {}},
-          },
-          {
-              {"ip", network_ip, "Our address.", {}, {{"", "string", ""}}, false, {}},
-              {"address", network_address, "Our address with the prefix length.", {}, {{"", "string", ""}}, false, {}},
-              {"interface", network_interface, "The interface's name, empty when none was given.", {}, {{"", "string", ""}}, false, {}},
-              {"domain", network_domain, "The clients' domain, empty when none was given.", {}, {{"", "string", ""}}, false, {}},
-              {"router", network_router, "The clients' router, or nil.", {}, {{"", "string?", ""}}, false, {}},
-              {"name", network_name, "How messages and commands call it.", {}, {{"", "string", ""}}, false, {}},
-          }});
+  a.kind(
+      {"network",
+       "A network, as netlab.network returns it.",
+       {
+           {"at",
+            network_at,
+            "A place to listen: our address on this network with that port.",
+            {{"port", "integer", "1 … 65535"}},
+            {{"", "listen", ""}},
+            false,
+            {}},
+           {"contains",
+            network_contains,
+            "Whether an address belongs to its client networks.",
+            {{"ip", "string", ""}},
+            {{"", "boolean", ""}},
+            false,
+            {}},
+       },
+       {
+           {"ip", network_ip, "Our address.", {}, {{"", "string", ""}}, false, {}},
+           {"address",
+            network_address,
+            "Our address with the prefix length.",
+            {},
+            {{"", "string", ""}},
+            false,
+            {}},
+           {"interface",
+            network_interface,
+            "The interface's name, empty when none was given.",
+            {},
+            {{"", "string", ""}},
+            false,
+            {}},
+           {"domain",
+            network_domain,
+            "The clients' domain, empty when none was given.",
+            {},
+            {{"", "string", ""}},
+            false,
+            {}},
+           {"router", network_router, "The clients' router, or nil.", {}, {{"", "string?", ""}}, false, {}},
+           {"name", network_name, "How messages and commands call it.", {}, {{"", "string", ""}}, false, {}},
+       }});
 }
 
 } // namespace netlab::lua

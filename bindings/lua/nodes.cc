@@ -50,15 +50,18 @@ schema nodes_schema() {
   s.help = "The lab's machines, one table each: one place for who is who, shared by DHCP, boot and DNS.";
   s.elements = type::table({
       required("name", type::string(), "the node's name, also its host name"),
-      optional("mac", type::one_of({type::mac(), type::list(type::mac())}), "its network card, or a list of them"),
+      optional("mac", type::one_of({type::mac(), type::list(type::mac())}),
+               "its network card, or a list of them"),
       optional("uuid", type::uuid(), "its SMBIOS UUID, as firmware and iPXE send it"),
       optional("serial", type::string(), "its serial number"),
       optional("ip", type::ip(), "the address reserved for it"),
       optional("role", type::string(), "what it is, such as \"controlplane\"; for matching and templates"),
-      optional("labels", type::map(type::string()), "whatever else tells nodes apart; for matching and templates"),
+      optional("labels", type::map(type::string()),
+               "whatever else tells nodes apart; for matching and templates"),
   });
   s.example = "local nodes = netlab.nodes {\n"
-              "  { name = \"talos-1\", mac = \"02:00:0a:14:0d:0b\", ip = \"10.20.13.11\", role = \"controlplane\" },\n"
+              "  { name = \"talos-1\", mac = \"02:00:0a:14:0d:0b\", ip = \"10.20.13.11\", role = "
+              "\"controlplane\" },\n"
               "}";
   return s;
 }
@@ -146,14 +149,34 @@ void bind_nodes(api& a) {
   a.kind({"nodes",
           "The nodes of one netlab.nodes table.",
           {
-              {"find", nodes_find, "The declared node of that name, or nil.", {{"name", "string", ""}},
-               {{"", "netlab.node?", ""}}, false, {}},
-              {"all", nodes_all, "A list of the declared nodes, in the recipe's order.", {},
-               {{"", "netlab.node[]", ""}}, false, {}},
-              {"each", nodes_each, "For a loop over the declared nodes: for node in nodes:each() do … end.", {},
-               {{"", "fun(): netlab.node?", ""}}, false, {}},
-              {"known", nodes_known, "Every node known now, declared first, then those met on the wire.", {},
-               {{"", "netlab.node[]", ""}}, false, {}},
+              {"find",
+               nodes_find,
+               "The declared node of that name, or nil.",
+               {{"name", "string", ""}},
+               {{"", "netlab.node?", ""}},
+               false,
+               {}},
+              {"all",
+               nodes_all,
+               "A list of the declared nodes, in the recipe's order.",
+               {},
+               {{"", "netlab.node[]", ""}},
+               false,
+               {}},
+              {"each",
+               nodes_each,
+               "For a loop over the declared nodes: for node in nodes:each() do … end.",
+               {},
+               {{"", "fun(): netlab.node?", ""}},
+               false,
+               {}},
+              {"known",
+               nodes_known,
+               "Every node known now, declared first, then those met on the wire.",
+               {},
+               {{"", "netlab.node[]", ""}},
+               false,
+               {}},
           },
           {{"count", nodes_count, "How many are declared.", {}, {{"", "integer", ""}}, false, {}}}});
 }

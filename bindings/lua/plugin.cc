@@ -142,7 +142,8 @@ plugin_manifest plugins::read_manifest(const std::string& folder, std::string_vi
       problem = file + ": a manifest returns a table";
       return;
     }
-    static constexpr std::string_view known[] = {"name", "api", "version", "help", "needs", "lua", "native", "options"};
+    static constexpr std::string_view known[] = {"name",  "api", "version", "help",
+                                                 "needs", "lua", "native",  "options"};
     for (lua_pushnil(S); lua_next(S, first) != 0; lua_pop(S, 1)) {
       auto key = text_at(S, -2);
       if (std::find(std::begin(known), std::end(known), key) != std::end(known)) continue;
@@ -226,7 +227,8 @@ std::optional<std::string> plugins::read(const plugin_manifest& m, const std::st
 }
 
 std::optional<plugins::source> plugins::find_module(const std::string& name) {
-  if (name.empty() || name.find_first_of("/\\\0") != std::string::npos || name.find("..") != std::string::npos)
+  if (name.empty() || name.find_first_of("/\\\0") != std::string::npos ||
+      name.find("..") != std::string::npos)
     return std::nullopt;
   auto file = name;
   std::replace(file.begin(), file.end(), '.', '/');
@@ -271,8 +273,9 @@ int load_module(lua_State* L) {
         lua_xmove(machine.main(), L, 1);
       }
     } else {
-      why = name == "ffi" ? "\n\tffi is not available in recipes: native code comes in plugins"
-                          : "\n\tno module \"" + printable(name) + "\" in the recipe's folder, NETLAB_PATH or netlab";
+      why = name == "ffi"
+                ? "\n\tffi is not available in recipes: native code comes in plugins"
+                : "\n\tno module \"" + printable(name) + "\" in the recipe's folder, NETLAB_PATH or netlab";
     }
     if (!found || failed) push(L, why);
   }
@@ -317,8 +320,9 @@ result<void> plugins::push(lua_State* L, const std::string& name) {
     std::vector<std::string_view> names;
     for (const auto& p : all) names.push_back(p.name);
     auto near = nearest_name(name, names);
-    return fail(errc::not_found, "there is no such plugin in the recipe's plugins folder, NETLAB_PATH or netlab" +
-                                     (near ? " (did you mean \"" + std::string(*near) + "\"?)" : std::string()));
+    return fail(errc::not_found,
+                "there is no such plugin in the recipe's plugins folder, NETLAB_PATH or netlab" +
+                    (near ? " (did you mean \"" + std::string(*near) + "\"?)" : std::string()));
   }
   if (!m->problem.empty()) return fail(errc::unsupported, m->problem);
   loading_.push_back(name);
@@ -366,7 +370,8 @@ result<void> plugins::load(lua_State* L, const plugin_manifest& m) {
         problem = path + ": \"" + constructor + "\" must be a table { options = …, create = … }";
         return;
       }
-      static constexpr std::string_view known[] = {"help", "options", "create", "start", "stop", "methods", "example"};
+      static constexpr std::string_view known[] = {"help", "options", "create", "start",
+                                                   "stop", "methods", "example"};
       for (lua_pushnil(S); lua_next(S, spec) != 0; lua_pop(S, 1)) {
         auto key = text_at(S, -2);
         if (std::find(std::begin(known), std::end(known), key) != std::end(known)) continue;
@@ -381,10 +386,12 @@ result<void> plugins::load(lua_State* L, const plugin_manifest& m) {
       info->schema.help = text_field(S, spec, "help");
       info->schema.example = text_field(S, spec, "example");
       lua_getfield(S, spec, "options");
-      if (!lua_isnil(S, -1)) info->schema.options = read_options(S, lua_gettop(S), info->schema.name + ".options");
+      if (!lua_isnil(S, -1))
+        info->schema.options = read_options(S, lua_gettop(S), info->schema.name + ".options");
       bool named = std::any_of(info->schema.options.begin(), info->schema.options.end(),
                                [](const option& o) { return o.name == "name"; });
-      if (!named) info->schema.options.push_back(optional("name", type::string(), "how messages and commands call it"));
+      if (!named)
+        info->schema.options.push_back(optional("name", type::string(), "how messages and commands call it"));
       auto create = function_field(S, spec, "create");
       if (!create) {
         problem = path + ": " + constructor + ": \"create\" is missing: function(options)";
@@ -393,8 +400,8 @@ result<void> plugins::load(lua_State* L, const plugin_manifest& m) {
       auto start = function_field(S, spec, "start"), stop = function_field(S, spec, "stop");
       lua_getfield(S, spec, "methods");
       auto methods = std::make_shared<const reference>(S);
-      info->create = [create, start, stop, methods, title = info->kind](host& h,
-                                                                        const options& o) -> result<object_ptr> {
+      info->create = [create, start, stop, methods,
+                      title = info->kind](host& h, const options& o) -> result<object_ptr> {
         auto made = std::make_shared<plugin_service>(h, title);
         made->start_fn = start;
         made->stop_fn = stop;
@@ -446,9 +453,14 @@ result<void> plugins::load(lua_State* L, const plugin_manifest& m) {
 }
 
 void bind_plugin(api& a) {
-  a.function({"plugin", use_plugin,
-              "The constructors of a plugin: netlab.plugin(\"matchbox\").folder { … }. They behave like netlab's own.",
-              {{"name", "string", ""}}, {{"constructors", "table<string, fun(options: table): table>", ""}}, false, {}});
+  a.function({"plugin",
+              use_plugin,
+              "The constructors of a plugin: netlab.plugin(\"matchbox\").folder { … }. They behave like "
+              "netlab's own.",
+              {{"name", "string", ""}},
+              {{"constructors", "table<string, fun(options: table): table>", ""}},
+              false,
+              {}});
 }
 
 } // namespace netlab::lua

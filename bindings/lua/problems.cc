@@ -68,7 +68,8 @@ public:
       auto body = at_ + static_cast<std::size_t>(level) + 2;
       skip_long(level);
       out.what = token::kind::string;
-      out.text = text_.substr(body, at_ - body - std::min<std::size_t>(at_ - body, static_cast<std::size_t>(level) + 2));
+      out.text = text_.substr(
+          body, at_ - body - std::min<std::size_t>(at_ - body, static_cast<std::size_t>(level) + 2));
     } else {
       ++at_;
       if ((c == '=' || c == '~' || c == '<' || c == '>') && at_ < text_.size() && text_[at_] == '=') ++at_;

@@ -59,8 +59,10 @@ int run(call& c) {
 } // namespace
 
 void bind_process(api& a) {
-  a.function({"process.run", run,
-              "Runs a program and waits for its end. A program that ran is a result whatever its exit code; nil, err "
+  a.function({"process.run",
+              run,
+              "Runs a program and waits for its end. A program that ran is a result whatever its exit code; "
+              "nil, err "
               "means that it could not run or took too long.",
               {{"options", "table", ""}},
               {{"result", "netlab.process_result?", "{ exit_code, signal, output, errors, dropped }"},

@@ -21,7 +21,8 @@ struct real_world::impl {
   std::unique_ptr<bytes_side> bytes;
 };
 
-real_world::real_world(int log_descriptor, log_format format, log_level minimum) : impl_(std::make_unique<impl>()) {
+real_world::real_world(int log_descriptor, log_format format, log_level minimum)
+    : impl_(std::make_unique<impl>()) {
   impl_->sink = make_log_sink(log_descriptor, format, minimum);
   impl_->http = make_http_client(impl_->loop);
 }
@@ -32,8 +33,9 @@ event_loop& real_world::loop() { return impl_->loop; }
 
 runtime real_world::control() {
   auto& l = impl_->loop;
-  return {l.clock(), l.scheduler(), l.random(), l.net(), l.files(), l.processes(), *impl_->http,
-          log(*impl_->sink, l.clock()), impl_->metrics};
+  return {l.clock(),     l.scheduler(), l.random(),   l.net(),
+          l.files(),     l.processes(), *impl_->http, log(*impl_->sink, l.clock()),
+          impl_->metrics};
 }
 
 runtime& real_world::bytes() {

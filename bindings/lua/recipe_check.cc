@@ -12,7 +12,8 @@ checked_recipe check_recipe_text(host& around, std::string_view text, const std:
   options.recipe = path;
   options.arguments = std::move(arguments);
   options.vm = around.options().vm;
-  host inner(around.world(), [&around]() -> runtime& { return around.bytes(); }, around.described(), options);
+  host inner(
+      around.world(), [&around]() -> runtime& { return around.bytes(); }, around.described(), options);
   inner.load_text(text, "@" + path);
   if (inner.mistakes().empty()) inner.link();
   return {inner.mistakes().lines(), inner.graph().dump()};

@@ -193,8 +193,7 @@ std::string expectation(const option_type& t) {
     for (const auto& k : handle_kinds(t.text)) parts.push_back("netlab." + k);
     return "what " + joined(parts) + " returns";
   case type_kind::function: return t.text.empty() ? "a function" : t.text;
-  case type_kind::url:
-    return "a URL such as \"" + std::string(split(t.text, ',')[0]) + "://example.org/\"";
+  case type_kind::url: return "a URL such as \"" + std::string(split(t.text, ',')[0]) + "://example.org/\"";
   case type_kind::integer:
   case type_kind::number: return std::string(named(t.kind).expected) + range_text(t);
   case type_kind::one_of:
@@ -248,7 +247,9 @@ json value::dump() const {
       return out;
     }
     json operator()(const options& o) const { return o.dump(); }
-    json operator()(const object_ptr& o) const { return o ? json(o->kind() + " " + o->name()) : json(nullptr); }
+    json operator()(const object_ptr& o) const {
+      return o ? json(o->kind() + " " + o->name()) : json(nullptr);
+    }
     json operator()(const std::shared_ptr<const json>& j) const { return *j; }
   };
   return std::visit(printer{}, v);
@@ -285,8 +286,7 @@ result<byte_size> parse_byte_size(std::string_view text) {
   return byte_size{*got};
 }
 
-value read_listen(lua_State* L, int index, const option_type& t, const std::string& path,
-                  validation& state) {
+value read_listen(lua_State* L, int index, const option_type& t, const std::string& path, validation& state) {
   listen_list out;
   if (lua_type(L, index) == LUA_TTABLE) {
     auto count = lua_objlen(L, index);
@@ -360,9 +360,9 @@ value read_list(lua_State* L, int index, const option_type& t, const std::string
     ++count;
     if (lua_type(L, -2) != LUA_TNUMBER) {
       complain(state, path,
-               "a list has no names, got " +
-                   (lua_type(L, -2) == LUA_TSTRING ? "\"" + printable(text_at(L, -2)) + "\""
-                                                   : describe_value(L, -2)));
+               "a list has no names, got " + (lua_type(L, -2) == LUA_TSTRING
+                                                  ? "\"" + printable(text_at(L, -2)) + "\""
+                                                  : describe_value(L, -2)));
       lua_pop(L, 2);
       return {};
     }
@@ -396,8 +396,7 @@ value read_map(lua_State* L, int index, const option_type& t, const std::string&
   return {std::move(out)};
 }
 
-value read_number(lua_State* L, int index, const option_type& t, const std::string& path,
-                  validation& state) {
+value read_number(lua_State* L, int index, const option_type& t, const std::string& path, validation& state) {
   if (lua_type(L, index) != LUA_TNUMBER) return mismatch(L, index, t, path, state);
   double n = lua_tonumber(L, index);
   bool whole = n == std::floor(n) && std::abs(n) <= 9007199254740992.0;
@@ -420,8 +419,7 @@ value read_url(lua_State* L, int index, const option_type& t, const std::string&
   return mismatch(L, index, t, path, state);
 }
 
-value read_one_of(lua_State* L, int index, const option_type& t, const std::string& path,
-                  validation& state) {
+value read_one_of(lua_State* L, int index, const option_type& t, const std::string& path, validation& state) {
   // The first alternative without a mistake wins. When none fits, a table is explained by the one
   // alternative that takes tables, because "unknown option" says more than "expected …, or …".
   const option_type* tables = nullptr;
@@ -452,9 +450,7 @@ value validate_value(lua_State* L, int index, const option_type& t, const std::s
   }
   need_stack(L, 8);
   switch (t.kind) {
-  case type_kind::any:
-    lua_pushvalue(L, index);
-    return {std::make_shared<const reference>(L)};
+  case type_kind::any: lua_pushvalue(L, index); return {std::make_shared<const reference>(L)};
   case type_kind::data: {
     auto got = to_json(L, index);
     if (got) return {std::make_shared<const json>(std::move(*got))};
@@ -725,9 +721,9 @@ std::vector<option> read_options(lua_State* L, int index, const std::string& pat
   if (lua_type(L, index) != LUA_TTABLE)
     throw script_error(path + ": expected a list of options { name = …, type = … }, got " +
                        describe_value(L, index));
-  static constexpr std::string_view known[] = {"name",   "type",   "default", "required", "help",  "values",
-                                               "of",     "options", "kind",   "signature", "types", "least",
-                                               "most",   "schemes"};
+  static constexpr std::string_view known[] = {"name",   "type",  "default", "required", "help",
+                                               "values", "of",    "options", "kind",     "signature",
+                                               "types",  "least", "most",    "schemes"};
   std::vector<option> out;
   for (std::size_t i = 1; i <= lua_objlen(L, index); ++i) {
     auto at = path + "[" + std::to_string(i) + "]";
@@ -751,7 +747,8 @@ std::vector<option> read_options(lua_State* L, int index, const std::string& pat
     lua_pushliteral(L, "type");
     lua_rawget(L, entry);
     // { name = …, type = "enum", values = … }: the option's own table describes the type.
-    if (lua_isnil(L, -1)) throw script_error(at + ": option \"type\" is missing: a type such as \"duration\"");
+    if (lua_isnil(L, -1))
+      throw script_error(at + ": option \"type\" is missing: a type such as \"duration\"");
     o.type = lua_type(L, -1) == LUA_TSTRING ? read_type(L, entry, at) : read_type(L, lua_gettop(L), at);
     lua_pop(L, 1);
     lua_pushliteral(L, "required");

@@ -24,37 +24,37 @@ namespace netlab::lua {
 struct option;
 
 enum class type_kind {
-  any,         // kept as it is (a Lua value)
-  data,        // plain data, as JSON
+  any,  // kept as it is (a Lua value)
+  data, // plain data, as JSON
   string,
   integer,
   number,
   boolean,
-  duration,    // "12h"
-  size,        // "20GiB"
+  duration, // "12h"
+  size,     // "20GiB"
   ip,
   cidr,
   mac,
   uuid,
-  ip_range,    // "10.0.0.100-10.0.0.199"
-  listen,      // "addr:port", lan:at(port), or a list of them
-  path,        // a file name, relative to the recipe's folder
+  ip_range, // "10.0.0.100-10.0.0.199"
+  listen,   // "addr:port", lan:at(port), or a list of them
+  path,     // a file name, relative to the recipe's folder
   url,
   function,
   list,
-  map,         // names of the recipe's choice to values of one type
-  table,       // a closed table of options
+  map,   // names of the recipe's choice to values of one type
+  table, // a closed table of options
   enumeration,
-  handle,      // what another constructor returned
+  handle, // what another constructor returned
   one_of,
 };
 
 struct option_type {
   type_kind kind = type_kind::any;
-  std::vector<option_type> inner;    // list and map: the element; one_of: the alternatives
-  std::vector<option> fields;        // table
-  std::vector<std::string> words;    // enumeration
-  std::string text;                  // function: its signature; handle: the kind; url: allowed schemes "http,https"
+  std::vector<option_type> inner; // list and map: the element; one_of: the alternatives
+  std::vector<option> fields;     // table
+  std::vector<std::string> words; // enumeration
+  std::string text; // function: its signature; handle: the kind; url: allowed schemes "http,https"
   std::optional<double> least, most; // integer and number: the range; string and list: the length
 };
 
@@ -164,8 +164,8 @@ public:
 
 struct value {
   // std::string: string, url, enumeration. shared_ptr<json>: data. shared_reference: function and any.
-  std::variant<std::monostate, bool, std::int64_t, double, std::string, netlab::duration, byte_size, ip_address,
-               netlab::cidr, mac_address, netlab::uuid, netlab::ip_range, listen_list, file_path,
+  std::variant<std::monostate, bool, std::int64_t, double, std::string, netlab::duration, byte_size,
+               ip_address, netlab::cidr, mac_address, netlab::uuid, netlab::ip_range, listen_list, file_path,
                shared_reference, value_list, value_map, options, object_ptr, std::shared_ptr<const json>>
       v;
 
@@ -229,9 +229,9 @@ struct option_mistake {
 
 // What validation needs to know of handles and file names.
 struct validation {
-  std::string folder;     // that relative paths start from
+  std::string folder; // that relative paths start from
   std::vector<option_mistake> mistakes;
-  bool inert = false;     // an inert handle was met: its mistake is reported already
+  bool inert = false; // an inert handle was met: its mistake is reported already
 };
 
 // Reads the table at `index` by the schema. Mistakes are collected, all of them; the returned options

@@ -119,7 +119,8 @@ result<json> convert_table(lua_State* L, int index, const std::string& path, int
     return out;
   }
   if (positional > 0)
-    return tl::unexpected(not_data(path, "a table is either a list or has names, not both; lists have no holes"));
+    return tl::unexpected(
+        not_data(path, "a table is either a list or has names, not both; lists have no holes"));
   std::vector<std::string> keys;
   for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
     if (lua_type(L, -2) != LUA_TSTRING)
@@ -155,7 +156,8 @@ result<json> convert(lua_State* L, int index, const std::string& path, int depth
   case LUA_TLIGHTUSERDATA:
     if (lua_touserdata(L, index) == null_mark()) return json(nullptr);
     [[fallthrough]];
-  default: return tl::unexpected(not_data(path, std::string("a ") + luaL_typename(L, index) + " is not data"));
+  default:
+    return tl::unexpected(not_data(path, std::string("a ") + luaL_typename(L, index) + " is not data"));
   }
 }
 

@@ -19,13 +19,15 @@ int state(call& c) {
 } // namespace
 
 void bind_state(api& a) {
-  a.function({"state", state,
-              "Names the folder for everything that must survive a restart: leases, timelines, assets, the control "
-              "socket. It is made when the services start.",
-              {{"path", "string?", "relative names start at the recipe's folder; nil changes nothing"}},
-              {{"path", "string?", "the whole name"}},
-              false,
-              {}});
+  a.function(
+      {"state",
+       state,
+       "Names the folder for everything that must survive a restart: leases, timelines, assets, the control "
+       "socket. It is made when the services start.",
+       {{"path", "string?", "relative names start at the recipe's folder; nil changes nothing"}},
+       {{"path", "string?", "the whole name"}},
+       false,
+       {}});
 }
 
 } // namespace netlab::lua

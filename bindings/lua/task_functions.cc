@@ -65,11 +65,22 @@ const kind_info& task_kind() {
       "task",
       "A running task, as netlab.spawn and netlab.every return it.",
       {
-          {"wait", task_wait,
-           "Waits for its end and returns what its function returned; nil, err when it raised, was cancelled, or the "
+          {"wait",
+           task_wait,
+           "Waits for its end and returns what its function returned; nil, err when it raised, was "
+           "cancelled, or the "
            "deadline passed.",
-           {{"deadline?", "string", "such as \"10s\""}}, {{"...", "any", ""}}, true, {}},
-          {"cancel", task_cancel, "Ends it: the wait it is in raises, and its own tasks are cancelled with it.", {}, {}, false, {}},
+           {{"deadline?", "string", "such as \"10s\""}},
+           {{"...", "any", ""}},
+           true,
+           {}},
+          {"cancel",
+           task_cancel,
+           "Ends it: the wait it is in raises, and its own tasks are cancelled with it.",
+           {},
+           {},
+           false,
+           {}},
           {"done", task_done, "Whether it has ended.", {}, {{"", "boolean", ""}}, false, {}},
       },
       {}};
@@ -181,7 +192,8 @@ const function_info& job_info() {
   return f;
 }
 
-task_ptr start_job(host& h, shared_reference fn, duration period, const position& at, const task_ptr& parent) {
+task_ptr start_job(host& h, shared_reference fn, duration period, const position& at,
+                   const task_ptr& parent) {
   lua_State* L = h.machine().main();
   stack_guard guard(L);
   push_binding(L, job_info());
@@ -221,7 +233,8 @@ int with_timeout(call& c) {
   auto at = where(c.L);
   if (!all.current()) c.refuse("call it inside netlab.main(function() … end)");
   lua_remove(c.L, 1);
-  auto t = all.spawn(c.L, c.count() - 1, {"netlab.timeout of " + at.to_string(), at, all.current(), true, {}});
+  auto t =
+      all.spawn(c.L, c.count() - 1, {"netlab.timeout of " + at.to_string(), at, all.current(), true, {}});
   auto& scheduler = c.owner.world().scheduler;
   return c.wait("timeout", std::nullopt, [&](waker w) -> std::shared_ptr<void> {
     all.when_finished(t, [w, t] { w([t](lua_State* L) { return push_outcome(L, *t); }); });
@@ -238,24 +251,54 @@ int with_timeout(call& c) {
 void bind_tasks(api& a) {
   described deadline{"deadline", "string", "such as \"5s\""};
   a.kind(task_kind());
-  a.function({"main", set_main,
-              "Gives the recipe's work: runs as a task once every service is bound. A number it returns is the exit "
-              "code; nil, err or false is 1. Without services, netlab ends when it does.",
-              {{"fn", "fun(): integer?", ""}}, {}, false, {}});
-  a.function({"stop", stop,
-              "Ends netlab as SIGTERM does: no new work, what is under way finishes, state is stored.", {}, {}, false, {}});
-  a.function({"sleep", sleep, "Waits; everything else goes on.", {{"time", "string", "such as \"250ms\""}}, {}, true, {}});
-  a.function({"spawn", spawn,
-              "Runs a function as a task beside this one. When this task ends, those it spawned are cancelled.",
-              {{"fn", "function", ""}, {"...", "any", "its arguments"}}, {{"task", "netlab.task", ""}}, false, {}});
-  a.function({"every", every,
-              "Runs a function at each period, as long as netlab (at the top level) or the task that asks for it lives. "
+  a.function(
+      {"main",
+       set_main,
+       "Gives the recipe's work: runs as a task once every service is bound. A number it returns is the exit "
+       "code; nil, err or false is 1. Without services, netlab ends when it does.",
+       {{"fn", "fun(): integer?", ""}},
+       {},
+       false,
+       {}});
+  a.function({"stop",
+              stop,
+              "Ends netlab as SIGTERM does: no new work, what is under way finishes, state is stored.",
+              {},
+              {},
+              false,
+              {}});
+  a.function({"sleep",
+              sleep,
+              "Waits; everything else goes on.",
+              {{"time", "string", "such as \"250ms\""}},
+              {},
+              true,
+              {}});
+  a.function(
+      {"spawn",
+       spawn,
+       "Runs a function as a task beside this one. When this task ends, those it spawned are cancelled.",
+       {{"fn", "function", ""}, {"...", "any", "its arguments"}},
+       {{"task", "netlab.task", ""}},
+       false,
+       {}});
+  a.function({"every",
+              every,
+              "Runs a function at each period, as long as netlab (at the top level) or the task that asks "
+              "for it lives. "
               "A round that is still running when the next is due makes that one be left out.",
               {{"period", "string", "such as \"5m\""}, {"fn", "function", ""}},
-              {{"task?", "netlab.task", "nil at the top level"}}, false, {}});
-  a.function({"timeout", with_timeout,
-              "Runs a function with a deadline: its results, or nil, err with code \"timeout\" after cancelling it.",
-              {deadline, {"fn", "function", ""}, {"...", "any", "its arguments"}}, {{"...", "any", ""}}, true, {}});
+              {{"task?", "netlab.task", "nil at the top level"}},
+              false,
+              {}});
+  a.function(
+      {"timeout",
+       with_timeout,
+       "Runs a function with a deadline: its results, or nil, err with code \"timeout\" after cancelling it.",
+       {deadline, {"fn", "function", ""}, {"...", "any", "its arguments"}},
+       {{"...", "any", ""}},
+       true,
+       {}});
 }
 
 } // namespace netlab::lua

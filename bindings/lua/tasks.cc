@@ -105,8 +105,8 @@ result<void> tasks::ask(const reference& fn, const std::string& name,
   if (status == 0) {
     if (read) read(c.co, 1, lua_gettop(c.co));
   } else {
-    auto why = status == LUA_YIELD ? std::string("coroutine.yield outside of a coroutine")
-                                   : error_text(c.co, -1);
+    auto why =
+        status == LUA_YIELD ? std::string("coroutine.yield outside of a coroutine") : error_text(c.co, -1);
     auto frames = trace(c.co);
     out = fail(errc::invalid, why + (frames.empty() ? "" : " (at " + frames + ")"), name);
   }

@@ -64,7 +64,8 @@ using task_ptr = std::shared_ptr<task>;
 class waker {
 public:
   using push_fn = std::function<int(lua_State*)>;
-  waker(tasks& owner, const task_ptr& waiting) : owner_(&owner), task_(waiting), number_(waiting->wait_number_) {}
+  waker(tasks& owner, const task_ptr& waiting)
+      : owner_(&owner), task_(waiting), number_(waiting->wait_number_) {}
   // Goes on with the values that `push` leaves on the stack (their count is its result).
   void operator()(push_fn push = {}) const;
   void fail(const error& e) const; // nil, err

@@ -9,12 +9,14 @@
 
 namespace netlab::lua {
 
-result<std::string> expand_template(std::string_view text,
-                                    const std::function<std::optional<std::string>(std::string_view)>& look_up) {
+result<std::string>
+expand_template(std::string_view text,
+                const std::function<std::optional<std::string>(std::string_view)>& look_up) {
   std::string out;
   std::size_t at = 0;
   auto line = [&](std::size_t offset) {
-    return "line " + std::to_string(1 + std::count(text.begin(), text.begin() + static_cast<long>(offset), '\n'));
+    return "line " +
+           std::to_string(1 + std::count(text.begin(), text.begin() + static_cast<long>(offset), '\n'));
   };
   for (;;) {
     auto open = text.find("{{", at);
@@ -58,12 +60,14 @@ int expand(call& c) {
 } // namespace
 
 void bind_template(api& a) {
-  a.function({"template", expand,
-              "Fills {{name}} and {{node.name}} in a text. A name without a value raises; ${…} is left alone.",
-              {{"text", "string", ""}, {"values", "table", ""}},
-              {{"text", "string", ""}},
-              false,
-              {}});
+  a.function(
+      {"template",
+       expand,
+       "Fills {{name}} and {{node.name}} in a text. A name without a value raises; ${…} is left alone.",
+       {{"text", "string", ""}, {"values", "table", ""}},
+       {{"text", "string", ""}},
+       false,
+       {}});
 }
 
 } // namespace netlab::lua

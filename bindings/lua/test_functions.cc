@@ -5,8 +5,8 @@
 
 #include "api.h"
 #include "bindings.h"
-#include "host.h"
 #include "handle.h"
+#include "host.h"
 #include "recipe_check.h"
 
 // What the test kit (lua/netlab/test.lua) needs of the host.
@@ -35,7 +35,8 @@ int check_text(call& c) {
 
 int temporary_folder(call& c) {
   std::string pattern = "/tmp/netlab-test-XXXXXX";
-  if (const char* base = std::getenv("TMPDIR"); base && *base) pattern = std::string(base) + "/netlab-test-XXXXXX";
+  if (const char* base = std::getenv("TMPDIR"); base && *base)
+    pattern = std::string(base) + "/netlab-test-XXXXXX";
   if (!::mkdtemp(pattern.data())) return c.fail(system_error(errno, "a temporary folder", "test.folder"));
   return c.give(pattern);
 }
@@ -74,16 +75,53 @@ int line(call& c) {
 } // namespace
 
 void bind_test(api& a) {
-  a.function({"testing.check", check_text,
-              "Checks a recipe given as text without binding anything: { messages, graph }. Used by the test kit.",
-              {{"recipe", "string", ""}, {"arguments?", "string[]", "of its command line"}, {"path?", "string", "that it is taken to have"}},
-              {{"checked", "table", ""}}, false, {}});
-  a.function({"testing.folder", temporary_folder, "Makes a new folder for a test's files.", {}, {{"path", "string?", ""}, {"err?", "netlab.error", ""}}, false, {}});
-  a.function({"testing.jit", jit, "Whether recipe code may be compiled.", {}, {{"", "boolean", ""}}, false, {}});
-  a.function({"testing.program", program, "The file of the running netlab, for tests of its commands.", {}, {{"path", "string?", ""}, {"err?", "netlab.error", ""}}, false, {}});
-  a.function({"testing.report", report, "Gives a case's result to the runner of netlab test.", {{"result", "table", ""}}, {}, false, {}});
-  a.function({"testing.now", now, "Seconds of the running clock, which is virtual in simulated runs.", {}, {{"seconds", "number", ""}}, false, {}});
-  a.function({"testing.where", line, "File and line of the recipe code that is running.", {}, {{"file", "string", ""}, {"line", "integer", ""}}, false, {}});
+  a.function(
+      {"testing.check",
+       check_text,
+       "Checks a recipe given as text without binding anything: { messages, graph }. Used by the test kit.",
+       {{"recipe", "string", ""},
+        {"arguments?", "string[]", "of its command line"},
+        {"path?", "string", "that it is taken to have"}},
+       {{"checked", "table", ""}},
+       false,
+       {}});
+  a.function({"testing.folder",
+              temporary_folder,
+              "Makes a new folder for a test's files.",
+              {},
+              {{"path", "string?", ""}, {"err?", "netlab.error", ""}},
+              false,
+              {}});
+  a.function(
+      {"testing.jit", jit, "Whether recipe code may be compiled.", {}, {{"", "boolean", ""}}, false, {}});
+  a.function({"testing.program",
+              program,
+              "The file of the running netlab, for tests of its commands.",
+              {},
+              {{"path", "string?", ""}, {"err?", "netlab.error", ""}},
+              false,
+              {}});
+  a.function({"testing.report",
+              report,
+              "Gives a case's result to the runner of netlab test.",
+              {{"result", "table", ""}},
+              {},
+              false,
+              {}});
+  a.function({"testing.now",
+              now,
+              "Seconds of the running clock, which is virtual in simulated runs.",
+              {},
+              {{"seconds", "number", ""}},
+              false,
+              {}});
+  a.function({"testing.where",
+              line,
+              "File and line of the recipe code that is running.",
+              {},
+              {{"file", "string", ""}, {"line", "integer", ""}},
+              false,
+              {}});
 }
 
 } // namespace netlab::lua

@@ -1,8 +1,8 @@
 #include "vm.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <ctime>
-#include <algorithm>
 #include <mutex>
 #include <thread>
 
@@ -150,8 +150,8 @@ void vm::hook(lua_State* L, lua_Debug*) {
   auto at = where(L);
   // Lua's own buffers only: luaL_error leaves this frame without running destructors on some targets.
   lua_pushfstring(L, "%s:%d: %s ran for %d ms without waiting and was stopped [%s]", at.file.c_str(), at.line,
-                  self.slice_name_ ? self.slice_name_->c_str() : "Lua code",
-                  static_cast<int>(took / 1000000), messages::handler_stopped.id);
+                  self.slice_name_ ? self.slice_name_->c_str() : "Lua code", static_cast<int>(took / 1000000),
+                  messages::handler_stopped.id);
   at.file.clear();
   at.file.shrink_to_fit();
   lua_error(L);
@@ -215,7 +215,8 @@ result<void> vm::call(lua_State* L, int arguments, int results) {
 }
 
 int vm::resume(lua_State* co, int arguments, const std::string& slice_name, duration limit) {
-  // A nested resume (C++ asking Lua for an answer inside a handler) has a slice of its own inside the outer one.
+  // A nested resume (C++ asking Lua for an answer inside a handler) has a slice of its own inside the outer
+  // one.
   auto outer_start = slice_start_, outer_limit = slice_limit_;
   const auto* outer_name = slice_name_;
   auto began = nanoseconds(CLOCK_THREAD_CPUTIME_ID);

@@ -11,8 +11,8 @@ namespace netlab::lua {
 class host;
 
 struct vm_options {
-  bool jit = false;                                 // compile hot recipe code; the watchdog then only reports
-  duration slice = std::chrono::seconds(1);         // processor time that a handler may take without waiting
+  bool jit = false;                         // compile hot recipe code; the watchdog then only reports
+  duration slice = std::chrono::seconds(1); // processor time that a handler may take without waiting
   duration declare_slice = std::chrono::seconds(10); // the same for the recipe's top level
 };
 

@@ -62,9 +62,10 @@ private:
   };
 
   [[noreturn]] static void refuse(const YAML::Mark& mark, const std::string& why, errc code = errc::invalid) {
-    throw refused{{code, "line " + std::to_string(mark.line + 1) + ", column " + std::to_string(mark.column + 1) +
-                             ": " + why,
-                   "yaml.decode"}};
+    throw refused{
+        {code,
+         "line " + std::to_string(mark.line + 1) + ", column " + std::to_string(mark.column + 1) + ": " + why,
+         "yaml.decode"}};
   }
   void charge(const YAML::Mark& mark, std::size_t nodes) {
     nodes_ += nodes;
@@ -144,14 +145,15 @@ result<std::vector<json>> parse_yaml(const std::string& text) {
     std::istringstream stream(text);
     YAML::Parser parser(stream);
     builder out;
-    while (parser.HandleNextDocument(out)) {}
+    while (parser.HandleNextDocument(out)) {
+    }
     return std::move(out.documents);
   } catch (const refused& r) {
     return tl::unexpected(r.why);
   } catch (const YAML::Exception& e) {
     return fail(errc::invalid,
-                "line " + std::to_string(e.mark.line + 1) + ", column " + std::to_string(e.mark.column + 1) + ": " +
-                    e.msg,
+                "line " + std::to_string(e.mark.line + 1) + ", column " + std::to_string(e.mark.column + 1) +
+                    ": " + e.msg,
                 "yaml.decode");
   }
 }
@@ -161,7 +163,8 @@ int decode(call& c) {
   if (!got) return c.fail(got.error());
   if (got->empty()) return c.give(json(nullptr));
   if (got->size() > 1)
-    return c.fail({errc::invalid, "there are " + std::to_string(got->size()) + " documents: use yaml.decode_all",
+    return c.fail({errc::invalid,
+                   "there are " + std::to_string(got->size()) + " documents: use yaml.decode_all",
                    "yaml.decode"});
   return c.give((*got)[0]);
 }
@@ -200,11 +203,13 @@ void emit(YAML::Emitter& out, const json& value) {
   case json::value_t::string: {
     const auto& text = value.get_ref<const std::string&>();
     // What a reader (of YAML 1.1 as well) would take for something else than text is quoted.
-    bool plain_word = !text.empty() && ((text[0] >= 'a' && text[0] <= 'z') || (text[0] >= 'A' && text[0] <= 'Z') || text[0] == '/');
+    bool plain_word = !text.empty() && ((text[0] >= 'a' && text[0] <= 'z') ||
+                                        (text[0] >= 'A' && text[0] <= 'Z') || text[0] == '/');
     auto lower = to_lower(text);
     for (auto* word : {"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
       if (lower == word) plain_word = false;
-    if (text.find('\n') != std::string::npos && text.find_first_of("\r\t") == std::string::npos && text[0] != ' ' && text[0] != '\n')
+    if (text.find('\n') != std::string::npos && text.find_first_of("\r\t") == std::string::npos &&
+        text[0] != ' ' && text[0] != '\n')
       out << YAML::Literal << text;
     else if (plain_word)
       out << text;
@@ -236,14 +241,29 @@ int encode(call& c) {
 void bind_yaml(api& a) {
   described text{"text", "string", ""};
   described err{"err?", "netlab.error", "says line and column"};
-  a.function({"yaml.decode", decode,
-              "The value of a YAML document (core schema). Anchors are expanded within bounds; a key that is there twice "
+  a.function({"yaml.decode",
+              decode,
+              "The value of a YAML document (core schema). Anchors are expanded within bounds; a key that is "
+              "there twice "
               "is an error.",
-              {text}, {{"value", "any", "nil on failure"}, err}, false, {}});
-  a.function({"yaml.decode_all", decode_all, "A list of the values of all documents in a YAML text.", {text},
-              {{"values", "any[]?", ""}, err}, false, {}});
-  a.function({"yaml.encode", encode, "YAML text of plain data, keys sorted.", {{"value", "any", ""}},
-              {{"text", "string", ""}}, false, {}});
+              {text},
+              {{"value", "any", "nil on failure"}, err},
+              false,
+              {}});
+  a.function({"yaml.decode_all",
+              decode_all,
+              "A list of the values of all documents in a YAML text.",
+              {text},
+              {{"values", "any[]?", ""}, err},
+              false,
+              {}});
+  a.function({"yaml.encode",
+              encode,
+              "YAML text of plain data, keys sorted.",
+              {{"value", "any", ""}},
+              {{"text", "string", ""}},
+              false,
+              {}});
 }
 
 } // namespace netlab::lua

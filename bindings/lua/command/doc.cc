@@ -26,7 +26,8 @@ int doc(const api& a, const global_options&, words w) {
   } else {
     out = doc_index(a);
   }
-  if (auto extra = w.leftover({"--markdown", "--stubs", "--messages"}); !extra.empty()) return usage_error(extra);
+  if (auto extra = w.leftover({"--markdown", "--stubs", "--messages"}); !extra.empty())
+    return usage_error(extra);
   std::fwrite(out.data(), 1, out.size(), stdout);
   return ok;
 }
@@ -37,10 +38,12 @@ int plugin(const api& a, const global_options& global, words w) {
   host_options options;
   options.recipe = w.take_next().value_or("./recipe.lua"); // only its folder is used
   real_world world(2, global.log, global.level);
-  host h(world.control(), [&world]() -> runtime& { return world.bytes(); }, a, options);
+  host h(
+      world.control(), [&world]() -> runtime& { return world.bytes(); }, a, options);
   for (const auto& m : h.plugins().list())
     std::printf("%-16s %-10s %-40s %s\n", m.name.c_str(), m.version.c_str(),
-                m.embedded ? "in the binary" : m.folder.c_str(), m.problem.empty() ? m.help.c_str() : m.problem.c_str());
+                m.embedded ? "in the binary" : m.folder.c_str(),
+                m.problem.empty() ? m.help.c_str() : m.problem.c_str());
   return ok;
 }
 

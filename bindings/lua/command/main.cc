@@ -20,7 +20,7 @@ constexpr const char* usage =
   test FILE… [--junit OUT]    runs recipe tests; TAP on the standard output; --virtual-time does not wait for timers
   doc [NAME]                  what recipes can name; --markdown, --stubs, --messages write the generated files
   plugin list [FILE]          the plugins that a recipe would find
-  status [--json]             services, nodes and tasks of a running instance
+  status [NODE] [--json]      services, nodes, boots (of one node) and tasks of a running instance
   version
 
 global options:
@@ -59,7 +59,8 @@ int start(std::vector<std::string> all) {
     }
     if (all[i] == "run" || all[i] == "check") {
       for (std::size_t j = i + 1; j < all.size(); ++j) {
-        bool more = all[j] == "--log" || all[j] == "--log-level" || all[j] == "--control" || all[j] == "--state";
+        bool more =
+            all[j] == "--log" || all[j] == "--log-level" || all[j] == "--control" || all[j] == "--state";
         if (more) {
           ++j;
         } else if (!all[j].starts_with("-")) {
@@ -77,12 +78,14 @@ int start(std::vector<std::string> all) {
   global_options global;
   global.colour = ::isatty(2) == 1 && !std::getenv("NO_COLOR");
   if (auto text = w.take_value("--log")) {
-    if (*text != "text" && *text != "json") return usage_error("--log takes text or json, got \"" + *text + "\"");
+    if (*text != "text" && *text != "json")
+      return usage_error("--log takes text or json, got \"" + *text + "\"");
     if (*text == "json") global.log = log_format::json;
   }
   if (auto text = w.take_value("--log-level")) {
     auto level = level_of(*text);
-    if (!level) return usage_error("--log-level takes trace, debug, info, warn or error, got \"" + *text + "\"");
+    if (!level)
+      return usage_error("--log-level takes trace, debug, info, warn or error, got \"" + *text + "\"");
     global.level = *level;
   }
   if (w.take_switch("--no-colour") || w.take_switch("--no-color")) global.colour = false;

@@ -14,7 +14,8 @@ namespace netlab::lua::command {
 
 namespace {
 
-host_options options_for(const global_options& global, const std::string& file, std::vector<std::string> arguments) {
+host_options options_for(const global_options& global, const std::string& file,
+                         std::vector<std::string> arguments) {
   host_options out;
   out.recipe = file;
   out.arguments = std::move(arguments);
@@ -28,7 +29,9 @@ int report(const global_options& global, host& h) {
   auto lines = h.mistakes().lines();
   for (const auto& line : lines) std::fprintf(stderr, "%s\n", line.c_str());
   auto summary = lines.size() == 1 ? std::string("1 mistake") : std::to_string(lines.size()) + " mistakes";
-  std::fprintf(stderr, "%s\n", paint(global, "31;1", summary + " in " + h.options().recipe + "; nothing was started").c_str());
+  std::fprintf(
+      stderr, "%s\n",
+      paint(global, "31;1", summary + " in " + h.options().recipe + "; nothing was started").c_str());
   return bad_usage;
 }
 
@@ -39,15 +42,17 @@ int check(const api& a, const global_options& global, words w) {
   if (!file) return usage_error("check needs a recipe: netlab check FILE");
   bool dump = w.take_switch("--dump");
   real_world world(2, global.log, global.level);
-  host h(world.control(), [&world]() -> runtime& { return world.bytes(); }, a, options_for(global, *file, w.rest()));
+  host h(
+      world.control(), [&world]() -> runtime& { return world.bytes(); }, a,
+      options_for(global, *file, w.rest()));
   h.load();
   if (h.early_exit) return *h.early_exit;
   if (h.mistakes().empty()) h.link();
   if (!h.mistakes().empty()) return report(global, h);
   for (const auto& s : h.graph().services())
     for (const auto& note : s->notes())
-      std::fprintf(stderr, "%s: %s \"%s\": %s\n", s->where().to_string().c_str(), s->kind().c_str(), s->name().c_str(),
-                   note.c_str());
+      std::fprintf(stderr, "%s: %s \"%s\": %s\n", s->where().to_string().c_str(), s->kind().c_str(),
+                   s->name().c_str(), note.c_str());
   if (dump) {
     std::printf("%s\n", h.graph().dump().dump(2).c_str());
   } else {
@@ -64,7 +69,9 @@ int run(const api& a, const global_options& global, words w) {
   real_world world(2, global.log, global.level);
   int code = ok;
   {
-    host h(world.control(), [&world]() -> runtime& { return world.bytes(); }, a, options_for(global, *file, w.rest()));
+    host h(
+        world.control(), [&world]() -> runtime& { return world.bytes(); }, a,
+        options_for(global, *file, w.rest()));
     h.load();
     if (h.early_exit) return *h.early_exit;
     if (h.mistakes().empty()) h.link();

@@ -21,12 +21,18 @@ struct outcome {
 std::string xml(const std::string& text) {
   std::string out;
   for (char c : text) {
-    if (c == '&') out += "&amp;";
-    else if (c == '<') out += "&lt;";
-    else if (c == '>') out += "&gt;";
-    else if (c == '"') out += "&quot;";
-    else if (static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t') out += '?';
-    else out += c;
+    if (c == '&')
+      out += "&amp;";
+    else if (c == '<')
+      out += "&lt;";
+    else if (c == '>')
+      out += "&gt;";
+    else if (c == '"')
+      out += "&quot;";
+    else if (static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t')
+      out += '?';
+    else
+      out += c;
   }
   return out;
 }
@@ -40,22 +46,26 @@ std::string junit(const std::vector<outcome>& all) {
     seconds += o.seconds;
   }
   char numbers[160];
-  std::snprintf(numbers, sizeof numbers, "tests=\"%zu\" failures=\"%zu\" skipped=\"%zu\" time=\"%.3f\"", all.size(),
-                failures, skipped, seconds);
-  std::string out = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"netlab\" " + std::string(numbers) + ">\n";
+  std::snprintf(numbers, sizeof numbers, "tests=\"%zu\" failures=\"%zu\" skipped=\"%zu\" time=\"%.3f\"",
+                all.size(), failures, skipped, seconds);
+  std::string out = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"netlab\" " +
+                    std::string(numbers) + ">\n";
   for (const auto& o : all) {
     std::snprintf(numbers, sizeof numbers, "%.3f", o.seconds);
-    out += "  <testcase classname=\"" + xml(o.file) + "\" name=\"" + xml(o.name) + "\" time=\"" + numbers + "\">";
-    if (o.skipped) out += "<skipped message=\"" + xml(o.problem) + "\"/>";
-    else if (!o.passed) out += "<failure message=\"failed\">" + xml(o.problem) + "</failure>";
+    out += "  <testcase classname=\"" + xml(o.file) + "\" name=\"" + xml(o.name) + "\" time=\"" + numbers +
+           "\">";
+    if (o.skipped)
+      out += "<skipped message=\"" + xml(o.problem) + "\"/>";
+    else if (!o.passed)
+      out += "<failure message=\"failed\">" + xml(o.problem) + "</failure>";
     out += "</testcase>\n";
   }
   return out + "</testsuite>\n";
 }
 
 void tap(std::size_t number, const outcome& o) {
-  std::printf("%s %zu - %s: %s%s\n", o.passed || o.skipped ? "ok" : "not ok", number, o.file.c_str(), o.name.c_str(),
-              o.skipped ? (" # SKIP " + o.problem).c_str() : "");
+  std::printf("%s %zu - %s: %s%s\n", o.passed || o.skipped ? "ok" : "not ok", number, o.file.c_str(),
+              o.name.c_str(), o.skipped ? (" # SKIP " + o.problem).c_str() : "");
   if (o.passed || o.skipped) return;
   std::printf("  ---\n  message: |\n");
   std::string line;
@@ -75,9 +85,9 @@ void tap(std::size_t number, const outcome& o) {
 class virtual_world {
 public:
   explicit virtual_world(real_world& real)
-      : real_(real), base_(real.control()),
-        world_{time_,           time_,           base_.random, base_.net, base_.files, base_.processes, base_.http,
-               base_.log, base_.metrics} {}
+      : real_(real),
+        base_(real.control()), world_{time_,           time_,      base_.random, base_.net,    base_.files,
+                                      base_.processes, base_.http, base_.log,    base_.metrics} {}
 
   runtime& world() { return world_; }
 
@@ -113,7 +123,8 @@ int test(const api& a, const global_options& global, words w) {
   bool simulated = w.take_switch("--virtual-time");
   std::vector<std::string> files;
   while (auto file = w.take_next()) files.push_back(*file);
-  if (auto extra = w.leftover({"--junit", "--jit", "--virtual-time"}); !extra.empty()) return usage_error(extra);
+  if (auto extra = w.leftover({"--junit", "--jit", "--virtual-time"}); !extra.empty())
+    return usage_error(extra);
   if (files.empty()) return usage_error("test needs a recipe test: netlab test FILE…");
 
   std::vector<outcome> all;
@@ -131,11 +142,12 @@ int test(const api& a, const global_options& global, words w) {
       options.recipe = file;
       options.vm.jit = jit;
       // In simulated runs everything shares the one thread that moves time.
-      host h(simulated ? simulation.world() : world.control(),
-             [&]() -> runtime& { return simulated ? simulation.world() : world.bytes(); }, a, options);
+      host h(
+          simulated ? simulation.world() : world.control(),
+          [&]() -> runtime& { return simulated ? simulation.world() : world.bytes(); }, a, options);
       h.on_control("test.result", [&](const json& r) -> result<json> {
-        add({file, r.value("name", ""), r.value("problem", ""), r.value("seconds", 0.0), r.value("passed", false),
-             r.value("skipped", false)});
+        add({file, r.value("name", ""), r.value("problem", ""), r.value("seconds", 0.0),
+             r.value("passed", false), r.value("skipped", false)});
         return json(nullptr);
       });
       auto before = all.size();
@@ -160,8 +172,11 @@ int test(const api& a, const global_options& global, words w) {
       if (simulated) world.loop().scheduler().post([&] { simulation.pump(h); });
       world.loop().run();
       world.stop_bytes();
-      if (all.size() == before) add({file, "has test cases", "no test.case ran: does the file require \"netlab.test\"?", 0, false, false});
-      else if (code != 0 && std::all_of(all.begin() + static_cast<long>(before), all.end(), [](const outcome& o) { return o.passed || o.skipped; }))
+      if (all.size() == before)
+        add({file, "has test cases", "no test.case ran: does the file require \"netlab.test\"?", 0, false,
+             false});
+      else if (code != 0 && std::all_of(all.begin() + static_cast<long>(before), all.end(),
+                                        [](const outcome& o) { return o.passed || o.skipped; }))
         add({file, "ends well", "netlab.main ended with " + std::to_string(code), 0, false, false});
     }
   }
