@@ -147,16 +147,36 @@ int closed_newindex(lua_State* L) {
   return leave(L, outcome);
 }
 
-// The table at the top of the stack answers unknown names with an error.
+// Moves the fields of the table at the top of the stack behind it, where nobody can overwrite them; unknown
+// names and assignments are answered with an error.
 void close_table(lua_State* L, const std::string& name) {
+  int table = lua_gettop(L);
   lua_newtable(L);
-  push(L, std::string_view(name));
+  int fields = lua_gettop(L);
+  for (lua_pushnil(L); lua_next(L, table) != 0;) {
+    lua_pushvalue(L, -2);
+    lua_insert(L, -2);
+    lua_rawset(L, fields);
+  }
+  for (lua_pushnil(L); lua_next(L, fields) != 0; lua_pop(L, 1)) {
+    lua_pushvalue(L, -2);
+    lua_pushnil(L);
+    lua_rawset(L, table);
+  }
+  lua_newtable(L);
+  push(L, name);
   lua_pushcclosure(L, closed_index, 1);
   lua_setfield(L, -2, "__index");
-  push(L, std::string_view(name));
+  lua_setmetatable(L, fields);
+  lua_newtable(L);
+  lua_insert(L, fields);
+  lua_setfield(L, fields, "__index");
+  push(L, name);
   lua_pushcclosure(L, closed_newindex, 1);
-  lua_setfield(L, -2, "__newindex");
-  lua_setmetatable(L, -2);
+  lua_setfield(L, fields, "__newindex");
+  push(L, name);
+  lua_setfield(L, fields, "__metatable");
+  lua_setmetatable(L, table);
 }
 
 // Puts the value on top of the stack into the module below it, making the tables on the way.

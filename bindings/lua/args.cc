@@ -148,10 +148,12 @@ int args(call& c) {
     auto text = help_text(c.owner.options().recipe, declared);
     std::fwrite(text.data(), 1, text.size(), stdout);
     c.owner.early_exit = 0;
+    c.owner.stop_declaring();
     throw script_error("--help was asked for");
   }
   if (!reader.problems.empty()) {
     for (const auto& p : reader.problems) c.owner.mistakes().add({}, c.owner.options().recipe + ": " + p);
+    c.owner.stop_declaring();
     throw script_error("the recipe's options are wrong: see --help");
   }
   // Defaults pass through the recipe's eyes: an option without a value is nil, and reading a name that

@@ -31,8 +31,7 @@ host::host(runtime world, std::function<runtime&()> bytes, const api& described,
       recipe_folder_(folder_of(options_.recipe)), nodes_(std::make_unique<node_directory>()),
       vm_(std::make_unique<vm>(*this, options_.vm)), graph_(std::make_unique<lua::graph>()),
       plugins_(std::make_unique<lua::plugins>(*this)),
-      tasks_(std::make_unique<lua::tasks>(*vm_, world_.scheduler)),
-      story_(std::make_unique<lua::story>(*this)) {
+      tasks_(std::make_unique<lua::tasks>(*vm_, world_.scheduler)), story_(std::make_unique<lua::story>(*this)) {
   lua_State* L = vm_->main();
   install_handles(L, api_);
   push_module(L, api_);
@@ -66,8 +65,10 @@ host::~host() {
   main_.reset();
   jobs_.clear();
   started_.clear();
+  boot_listeners_.clear();
   plugins_.reset();
   graph_.reset();
+  story_.reset();
   vm_.reset();
 }
 
@@ -156,7 +157,7 @@ void host::declare(const std::string& chunk) {
       {"the recipe's top level", {chunk.substr(1), 1}, nullptr, true, options_.vm.declare_slice});
   if (!t->finished()) {
     problems_.add({}, chunk.substr(1) + ": the top level must not wait");
-  } else if (!t->outcome().ok && !early_exit) {
+  } else if (!t->outcome().ok && !stopped_declaring_) {
     const auto& why = t->outcome().failure.message;
     // A raised mistake carries its own "file:line: "; it goes into the list like the recorded ones.
     position at;
@@ -188,8 +189,9 @@ result<void> host::start() {
     if (auto made = world_.files.make_folders(state_folder_, 0750); !made)
       return fail(made.error().code, "the state folder cannot be made: " + made.error().message, "state");
   }
-  story_->start();
-  for (const auto& s : graph_->services()) {
+  auto services = graph_->services();
+  if (!services.empty()) story_->start();
+  for (const auto& s : services) {
     auto ok = s->start(*this);
     if (ok) {
       started_.push_back(s);

@@ -99,8 +99,10 @@ public:
   void run(std::function<void(int exit_code)> on_end);
   void stop(std::function<void()> done = {});
   int exit_code() const { return exit_code_; }
-  // Set by netlab.args when it has printed its help or refused a word: the run ends with this code.
+  // Set by netlab.args when it has printed its help: the run ends with this code.
   std::optional<int> early_exit;
+  // The error that ends the top level next is no news: its reason is reported already.
+  void stop_declaring() { stopped_declaring_ = true; }
   json status();
 
 private:
@@ -131,7 +133,7 @@ private:
   position main_at_;
   std::vector<std::function<void()>> jobs_;
   int kept_ = 0;
-  bool main_running_ = false;
+  bool main_running_ = false, stopped_declaring_ = false;
   int exit_code_ = 0;
   std::function<void(int)> on_end_;
   std::vector<std::function<void()>> on_stopped_;

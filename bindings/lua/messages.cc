@@ -1,5 +1,7 @@
 #include "messages.h"
 
+#include <algorithm>
+
 #include "netlab/boot_service.h"
 #include "netlab/dhcp_messages.h"
 #include "netlab/http_server.h"
@@ -58,15 +60,15 @@ const message main_failed{"NL-LUA-005", log_level::error, "netlab.main raised an
 
 std::vector<const message*> all_messages() {
   using namespace messages;
-  std::vector<const message*> out = {&ready,        &stopping,      &drain_late,  &start_failed,
-                                     &control_off,  &recipe_failed, &task_failed, &handler_stopped,
-                                     &loop_stalled, &main_failed};
-  auto room = [&](auto table) { out.insert(out.end(), table.begin(), table.end()); };
-  room(dhcp::dhcp_messages());
-  room(tftp::messages());
-  room(http_messages());
-  room(boot::messages());
-  room(store_messages());
+  std::vector<const message*> out{&ready,        &stopping,      &drain_late,  &start_failed,
+                                  &control_off,  &recipe_failed, &task_failed, &handler_stopped,
+                                  &loop_stalled, &main_failed};
+  for (auto room : {netlab::boot::messages(), netlab::dhcp::dhcp_messages(), netlab::http_messages(),
+                    netlab::store_messages(), netlab::tftp::messages()})
+    out.insert(out.end(), room.begin(), room.end());
+  std::sort(out.begin(), out.end(), [](const message* a, const message* b) {
+    return std::string_view(a->id) < std::string_view(b->id);
+  });
   return out;
 }
 

@@ -6,14 +6,15 @@
 
 namespace netlab::lua {
 
-checked_recipe check_recipe_text(host& around, std::string_view text, std::vector<std::string> arguments) {
+checked_recipe check_recipe_text(host& around, std::string_view text, const std::string& path,
+                                 std::vector<std::string> arguments) {
   host_options options;
-  options.recipe = "recipe.lua";
+  options.recipe = path;
   options.arguments = std::move(arguments);
   options.vm = around.options().vm;
   host inner(
       around.world(), [&around]() -> runtime& { return around.bytes(); }, around.described(), options);
-  inner.load_text(text, "@recipe.lua");
+  inner.load_text(text, "@" + path);
   if (inner.mistakes().empty()) inner.link();
   return {inner.mistakes().lines(), inner.graph().dump()};
 }

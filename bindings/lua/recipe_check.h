@@ -14,8 +14,9 @@ struct checked_recipe {
   json graph;
 };
 
-// Declares and links a recipe in a host of its own, in the world of `around`; nothing is bound. Its chunk
-// is called "recipe.lua".
-checked_recipe check_recipe_text(host& around, std::string_view text, std::vector<std::string> arguments);
+// Declares and links a recipe in a host of its own, in the world of `around`, as if it were the file
+// `path`; nothing is bound.
+checked_recipe check_recipe_text(host& around, std::string_view text, const std::string& path,
+                                 std::vector<std::string> arguments);
 
 } // namespace netlab::lua

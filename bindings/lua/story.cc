@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "host.h"
+#include "netlab/text.h"
 
 namespace netlab::lua {
 
@@ -22,7 +23,9 @@ std::string who(const node_identity& node) {
 
 } // namespace
 
-story::story(host& h) : host_(h) {}
+story::story(host& h) : host_(h) {
+  host_.on_control("timeline", [this](const json& request) { return tell(request); });
+}
 story::~story() = default;
 
 void story::start() {
@@ -32,24 +35,25 @@ void story::start() {
   timeline_ = std::make_unique<timeline>(options, world.clock, world.scheduler, world.log, world.metrics,
                                          &host_.nodes());
   host_.on_boot_event([this](const boot_event& e) { step(e); });
-  host_.on_control("timeline", [this](const json& request) -> result<json> {
-    auto node =
-        request.contains("node") && request["node"].is_string() ? request["node"].get<std::string>() : "";
-    json out = json::array();
+}
+
+result<json> story::tell(const json& request) const {
+  json boots = json::array();
+  std::string text;
+  auto wanted = request.value("node", "");
+  if (timeline_) {
     for (const auto& boot : timeline_->boots()) {
-      auto facts = evidence(boot);
-      auto why = diagnose(boot, facts);
-      if (!node.empty() && boot.label != node &&
-          timeline_->boot(node).value_or(boot_record{}).label != boot.label)
-        continue;
-      auto entry = to_json(boot, why);
-      entry["text"] = format_story(boot, why);
-      out.push_back(std::move(entry));
+      const auto* known = wanted.empty() ? nullptr : host_.nodes().find(boot.node);
+      if (!wanted.empty() && boot.label != wanted && !(known && known->name == wanted)) continue;
+      auto why = diagnose(boot, evidence(boot));
+      boots.push_back(to_json(boot, why));
+      text += format_story(boot, why);
+      if (!text.ends_with('\n')) text += '\n';
     }
-    if (!node.empty() && out.empty())
-      return fail(errc::not_found, "no boot of \"" + node + "\" was seen", "timeline");
-    return out;
-  });
+  }
+  if (!wanted.empty() && boots.empty())
+    return fail(errc::not_found, "no boot of \"" + printable(wanted) + "\" was seen", "timeline");
+  return json{{"boots", std::move(boots)}, {"text", std::move(text)}};
 }
 
 boot_evidence story::evidence(const boot_record& boot) const {

@@ -30,6 +30,7 @@ public:
 private:
   void step(const boot_event& event);
   void look();
+  result<json> tell(const json& request) const;
   boot_evidence evidence(const boot_record& boot) const;
 
   host& host_;

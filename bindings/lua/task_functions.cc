@@ -116,6 +116,12 @@ int set_main(call& c) {
   return 0;
 }
 
+int stop(call& c) {
+  c.need_running();
+  c.owner.stop();
+  return 0;
+}
+
 int sleep(call& c) {
   auto d = c.duration(1, "the time");
   return c.wait("sleep", std::nullopt, [&](waker w) -> std::shared_ptr<void> {
@@ -254,6 +260,13 @@ void bind_tasks(api& a) {
        {},
        false,
        {}});
+  a.function({"stop",
+              stop,
+              "Ends netlab as SIGTERM does: no new work, what is under way finishes, state is stored.",
+              {},
+              {},
+              false,
+              {}});
   a.function({"sleep",
               sleep,
               "Waits; everything else goes on.",

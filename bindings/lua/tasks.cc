@@ -73,7 +73,7 @@ task_ptr tasks::make(lua_State* from, int arguments, task_options options) {
 task_ptr tasks::spawn(lua_State* from, int arguments, task_options options) {
   auto t = make(from, arguments, std::move(options));
   scheduler_.post([this, t, alive = std::weak_ptr<int>(alive_)] {
-    if (alive.expired() || t->state_ != task::state::ready) return;
+    if (alive.expired() || t->state_ != task::state::ready || t->cancelled_) return;
     run(t, t->arguments_);
   });
   return t;

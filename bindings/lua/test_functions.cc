@@ -27,7 +27,7 @@ int check_text(call& c) {
       lua_pop(c.L, 1);
     }
   }
-  auto checked = check_recipe_text(c.owner, text, arguments);
+  auto checked = check_recipe_text(c.owner, text, c.text_or(3, "the path", "recipe.lua"), arguments);
   json out = {{"messages", json::array()}, {"graph", std::move(checked.graph)}};
   for (auto& m : checked.messages) out["messages"].push_back(std::move(m));
   return c.give(out);
@@ -41,10 +41,22 @@ int temporary_folder(call& c) {
   return c.give(pattern);
 }
 
-int print_line(call& c) {
-  auto text = c.text(1, "the line") + "\n";
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
+int jit(call& c) { return c.give(c.owner.options().vm.jit); }
+
+int program(call& c) {
+  char buffer[4096];
+  auto n = ::readlink("/proc/self/exe", buffer, sizeof buffer);
+  if (n < 0) return c.fail(system_error(errno, "/proc/self/exe", "testing.program"));
+  return c.give(std::string_view(buffer, static_cast<std::size_t>(n)));
+}
+
+// The runner of `netlab test` listens; elsewhere a result goes nowhere.
+int report(call& c) {
+  c.need_table(1, "the result");
+  auto data = to_json(c.L, 1);
+  if (!data) c.refuse(data.error().message);
+  const auto& verbs = c.owner.control_verbs();
+  if (auto verb = verbs.find("test.result"); verb != verbs.end()) (void)verb->second(*data);
   return 0;
 }
 
@@ -67,7 +79,9 @@ void bind_test(api& a) {
       {"testing.check",
        check_text,
        "Checks a recipe given as text without binding anything: { messages, graph }. Used by the test kit.",
-       {{"recipe", "string", ""}, {"arguments?", "string[]", "of its command line"}},
+       {{"recipe", "string", ""},
+        {"arguments?", "string[]", "of its command line"},
+        {"path?", "string", "that it is taken to have"}},
        {{"checked", "table", ""}},
        false,
        {}});
@@ -78,10 +92,19 @@ void bind_test(api& a) {
               {{"path", "string?", ""}, {"err?", "netlab.error", ""}},
               false,
               {}});
-  a.function({"testing.print",
-              print_line,
-              "Writes a line to the standard output at once.",
-              {{"line", "string", ""}},
+  a.function(
+      {"testing.jit", jit, "Whether recipe code may be compiled.", {}, {{"", "boolean", ""}}, false, {}});
+  a.function({"testing.program",
+              program,
+              "The file of the running netlab, for tests of its commands.",
+              {},
+              {{"path", "string?", ""}, {"err?", "netlab.error", ""}},
+              false,
+              {}});
+  a.function({"testing.report",
+              report,
+              "Gives a case's result to the runner of netlab test.",
+              {{"result", "table", ""}},
               {},
               false,
               {}});

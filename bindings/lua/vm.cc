@@ -215,21 +215,29 @@ result<void> vm::call(lua_State* L, int arguments, int results) {
 }
 
 int vm::resume(lua_State* co, int arguments, const std::string& slice_name, duration limit) {
-  // A nested resume (C++ asking Lua for an answer inside a handler) shares the outer slice.
-  if (depth_++ == 0) {
-    overran_ = false;
-    slice_name_ = &slice_name;
-    slice_start_ = nanoseconds(CLOCK_THREAD_CPUTIME_ID);
-    slice_limit_ = limit.count();
-    if (stalls_) stalls_->begin(slice_name, slice_limit_);
-  }
+  // A nested resume (C++ asking Lua for an answer inside a handler) has a slice of its own inside the outer
+  // one.
+  auto outer_start = slice_start_, outer_limit = slice_limit_;
+  const auto* outer_name = slice_name_;
+  auto began = nanoseconds(CLOCK_THREAD_CPUTIME_ID);
+  overran_ = false;
+  slice_name_ = &slice_name;
+  slice_start_ = began;
+  slice_limit_ = limit.count();
+  if (stalls_ && depth_ == 0) stalls_->begin(slice_name, slice_limit_);
+  ++depth_;
   int status = lua_resume(co, arguments);
-  if (--depth_ == 0) {
-    if (overran_ && !options_.jit) lua_sethook(main(), &vm::hook, LUA_MASKCOUNT, hook_interval);
-    slice_start_ = 0;
-    slice_name_ = nullptr;
-    if (stalls_) stalls_->end();
+  --depth_;
+  slice_start_ = outer_start;
+  slice_limit_ = outer_limit;
+  slice_name_ = outer_name;
+  if (overran_) {
+    if (!options_.jit) lua_sethook(main(), &vm::hook, LUA_MASKCOUNT, hook_interval);
+    // Who asked is not to blame for the time that the stopped function took.
+    if (depth_ > 0) slice_start_ += nanoseconds(CLOCK_THREAD_CPUTIME_ID) - began;
+    overran_ = false;
   }
+  if (stalls_ && depth_ == 0) stalls_->end();
   return status;
 }
 

@@ -46,8 +46,6 @@ public:
   void wrap_waiting();
   void push_cancel_mark(lua_State* L) const;
   static void* wait_mark();
-  // Whether the last slice was ended by the watchdog.
-  bool overran() const { return overran_; }
 
   // Calls `report` (on a thread of its own) once for every slice that has held the loop for longer than
   // its time: compiled code and long library calls, which the count hook cannot end.

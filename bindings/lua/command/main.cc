@@ -18,12 +18,12 @@ constexpr const char* usage =
 
   run FILE [--opt value]      runs a recipe; options after FILE belong to the recipe (FILE --help lists them)
   check FILE [--dump]         reports every mistake of a recipe without binding or calling out
-  test FILE… [--junit OUT]    runs recipe tests; TAP on the standard output
+  test FILE… [--junit OUT]    runs recipe tests; TAP on the standard output; --virtual-time does not wait for timers
   doc [NAME]                  what recipes can name; --markdown, --stubs, --messages write the generated files
   plugin list [FILE]          the plugins that a recipe would find
   probe boot|dhcp|tftp [--opt value]
                               a client that walks the chain and says where it stops
-  status [--json]             services, nodes and tasks of a running instance
+  status [NODE] [--json]      services, nodes, boots (of one node) and tasks of a running instance
   version
 
 global options:
@@ -42,8 +42,8 @@ struct entry {
   const char* name;
   command_fn fn;
 };
-constexpr entry commands[] = {{"run", run},       {"check", check},   {"test", test},  {"doc", doc},
-                              {"plugin", plugin}, {"status", status}, {"probe", probe}};
+constexpr entry commands[] = {{"run", run}, {"check", check},   {"test", test},
+                              {"doc", doc}, {"plugin", plugin}, {"status", status}, {"probe", probe}};
 
 std::optional<log_level> level_of(const std::string& text) {
   for (auto level : {log_level::trace, log_level::debug, log_level::info, log_level::warn, log_level::error})

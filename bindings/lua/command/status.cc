@@ -83,15 +83,21 @@ int status(const api&, const global_options& given, words w) {
   auto global = given;
   global.colour = global.colour && ::isatty(1) == 1;
   bool as_json = w.take_switch("--json");
+  auto node = w.take_next();
   if (auto extra = w.leftover({"--json"}); !extra.empty()) return usage_error(extra);
   auto got = ask(global, {{"verb", "status"}});
   if (!got) {
     std::fprintf(stderr, "netlab: %s\n", got.error().message.c_str());
     return unreachable;
   }
-  // The timeline is a room's verb: an instance without one refuses it.
-  auto timeline = ask(global, {{"verb", "timeline"}});
-  if (timeline) (*got)["timeline"] = *timeline;
+  json request = {{"verb", "timeline"}};
+  if (node) request["node"] = *node;
+  auto timeline = ask(global, request);
+  if (!timeline) {
+    std::fprintf(stderr, "netlab: %s\n", timeline.error().message.c_str());
+    return failed;
+  }
+  (*got)["boots"] = (*timeline)["boots"];
   if (as_json) {
     std::printf("%s\n", got->dump(2).c_str());
     return ok;
@@ -108,14 +114,8 @@ int status(const api&, const global_options& given, words w) {
     nodes.push_back({text(n["name"]), text(n["role"]), text(n["mac"]), text(n["address"]),
                      n["declared"].get<bool>() ? "" : "met on the wire"});
   print(global, "nodes", nodes);
-  if (got->contains("timeline") && (*got)["timeline"].is_array()) {
-    table steps{{"time", "node", "stage", "detail"}};
-    for (const auto& e : (*got)["timeline"])
-      if (e.is_object())
-        steps.push_back({text(e.value("time", json())), text(e.value("node", json())),
-                         text(e.value("stage", json())), text(e.value("detail", json()))});
-    print(global, "timeline", steps);
-  }
+  if (timeline && timeline->contains("text") && !text((*timeline)["text"]).empty())
+    std::printf("%s\n%s\n", paint(global, "1", "boots").c_str(), text((*timeline)["text"]).c_str());
   table tasks{{"task", "waits for"}};
   for (const auto& t : (*got)["tasks"]) tasks.push_back({text(t["name"]), text(t["waits_for"])});
   print(global, "tasks", tasks);

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -5,6 +6,7 @@
 #include "../real_world.h"
 #include "command.h"
 #include "netlab/files.h"
+#include "netlab/simulation.h"
 
 namespace netlab::lua::command {
 
@@ -78,14 +80,51 @@ void tap(std::size_t number, const outcome& o) {
   std::printf("  ...\n");
 }
 
+// A runtime whose clock stands still until every task waits for time alone, and then jumps to the next timer.
+// Processes, files and exchanges stay real: while a task waits for one of them, time does not move.
+class virtual_world {
+public:
+  explicit virtual_world(real_world& real)
+      : real_(real),
+        base_(real.control()), world_{time_,           time_,      base_.random, base_.net,    base_.files,
+                                      base_.processes, base_.http, base_.log,    base_.metrics} {}
+
+  runtime& world() { return world_; }
+
+  void pump(host& h) {
+    time_.settle();
+    bool real_wait = false;
+    for (const auto& t : h.tasks().all()) {
+      const auto& what = t->waits_for();
+      real_wait = real_wait || what.starts_with("http.") || what.starts_with("process.");
+    }
+    auto next = time_.until_next();
+    if (!real_wait && next != duration::max()) time_.advance(next);
+    auto again = [this, &h] { pump(h); };
+    if (real_wait || next == duration::max())
+      turn_ = real_.loop().scheduler().after(std::chrono::milliseconds(1), again);
+    else
+      real_.loop().scheduler().post(again);
+  }
+
+private:
+  real_world& real_;
+  runtime base_;
+  manual_time time_;
+  runtime world_;
+  timer turn_;
+};
+
 } // namespace
 
 int test(const api& a, const global_options& global, words w) {
   auto junit_path = w.take_value("--junit");
   bool jit = w.take_switch("--jit") || global.jit;
+  bool simulated = w.take_switch("--virtual-time");
   std::vector<std::string> files;
   while (auto file = w.take_next()) files.push_back(*file);
-  if (auto extra = w.leftover({"--junit", "--jit"}); !extra.empty()) return usage_error(extra);
+  if (auto extra = w.leftover({"--junit", "--jit", "--virtual-time"}); !extra.empty())
+    return usage_error(extra);
   if (files.empty()) return usage_error("test needs a recipe test: netlab test FILE…");
 
   std::vector<outcome> all;
@@ -98,11 +137,14 @@ int test(const api& a, const global_options& global, words w) {
     };
     real_world world(2, global.log, global.level);
     {
+      virtual_world simulation(world); // outlives the host
       host_options options;
       options.recipe = file;
       options.vm.jit = jit;
+      // In simulated runs everything shares the one thread that moves time.
       host h(
-          world.control(), [&world]() -> runtime& { return world.bytes(); }, a, options);
+          simulated ? simulation.world() : world.control(),
+          [&]() -> runtime& { return simulated ? simulation.world() : world.bytes(); }, a, options);
       h.on_control("test.result", [&](const json& r) -> result<json> {
         add({file, r.value("name", ""), r.value("problem", ""), r.value("seconds", 0.0),
              r.value("passed", false), r.value("skipped", false)});
@@ -127,6 +169,7 @@ int test(const api& a, const global_options& global, words w) {
         code = exit_code;
         world.loop().stop();
       });
+      if (simulated) world.loop().scheduler().post([&] { simulation.pump(h); });
       world.loop().run();
       world.stop_bytes();
       if (all.size() == before)
