@@ -10,7 +10,7 @@ local opt = netlab.args {
   { name = "interface", type = "string", default = "eth0", help = "where the lab network is" },
   { name = "address", type = "cidr", default = "10.20.13.140/24", help = "this machine's address on it" },
   { name = "router", type = "ip", default = "10.20.13.1", help = "the default gateway of the nodes" },
-  { name = "range", type = "range", default = "10.20.13.100-10.20.13.199", help = "addresses for machines that are not listed below" },
+  { name = "range", type = "ip_range", default = "10.20.13.100-10.20.13.199", help = "addresses for machines that are not listed below" },
   { name = "state", type = "path", default = "/var/lib/netlab", help = "leases, timeline and boot assets live here" },
 }
 netlab.state(opt.state)

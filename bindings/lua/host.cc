@@ -31,7 +31,8 @@ host::host(runtime world, std::function<runtime&()> bytes, const api& described,
       recipe_folder_(folder_of(options_.recipe)), nodes_(std::make_unique<node_directory>()),
       vm_(std::make_unique<vm>(*this, options_.vm)), graph_(std::make_unique<lua::graph>()),
       plugins_(std::make_unique<lua::plugins>(*this)),
-      tasks_(std::make_unique<lua::tasks>(*vm_, world_.scheduler)), story_(std::make_unique<lua::story>(*this)) {
+      tasks_(std::make_unique<lua::tasks>(*vm_, world_.scheduler)) {
+  story_ = std::make_unique<lua::story>(*this);
   lua_State* L = vm_->main();
   install_handles(L, api_);
   push_module(L, api_);
