@@ -79,7 +79,7 @@ toy.box {
   parts = { { n = 1 }, { n = 0 } },
 }
 toy.box { size = "1B", colour = "green" }
-toy.boks {}
+toy.boxx {}
 ]]), {
     'r.lua:3: toy.box: option "size" is missing: a size such as "20GiB"',
     'r.lua:4: toy.box: unknown option "siz" (did you mean "size"?)',
@@ -87,7 +87,7 @@ toy.boks {}
     'r.lua:6: toy.box.every: expected a duration such as "1h", got number 5',
     "r.lua:7: toy.box.parts[2].n: expected a whole number of at least 1, got number 0",
     "r.lua:9: toy.box: too small to be green",
-    'r.lua:10: plugin toy has no "boks" (did you mean "box"?)',
+    'r.lua:10: plugin toy has no "boxx" (did you mean "box"?)',
   })
 end)
 

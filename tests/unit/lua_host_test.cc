@@ -56,7 +56,7 @@ struct probe_world : world {
                  with_default("fails", type::boolean(), false, "start fails"),
                  with_default("slow", type::boolean(), false, "drain waits"),
                  with_default("lease", type::duration(), "1h", "a duration")};
-    api.constructor(s, "probe.service", [this](host&, const options& o) -> result<object_ptr> {
+    api.constructor(s, "probe.service", [this](netlab::lua::host&, const options& o) -> result<object_ptr> {
       auto out = std::make_shared<probe_service>();
       out->story = &story;
       out->handler = o.maybe<shared_reference>("on_event").value_or(nullptr);
