@@ -28,6 +28,17 @@ local nodes = netlab.nodes {
   { name = "talos-2", mac = "02:00:0a:14:0d:0c", ip = "10.20.13.12", role = "worker" },
 }
 
+-- What Talos' kernel is told. ${mac} is filled in by the node itself, {{boot_url}} by netlab.
+local function talos_args(console)
+  return {
+    "console=" .. console,
+    "talos.platform=metal",
+    "slab_nomerge",
+    "pti=on",
+    "talos.config={{boot_url}}/config?mac=${mac}",
+  }
+end
+
 -- Assets are files below <state>/assets: the kernel and initramfs of a Talos release or Image Factory
 -- schematic. An arm64 firmware gets both as one UKI, put together from systemd-boot's stub.
 local boot = netlab.boot.service {
@@ -35,14 +46,8 @@ local boot = netlab.boot.service {
   assets = "assets",
   profiles = {
     talos = {
-      amd64 = { kernel = "talos/vmlinuz-amd64", initrd = { "talos/initramfs-amd64.xz" }, args = { "console=ttyS0" } },
-      arm64 = { kernel = "talos/vmlinuz-arm64", initrd = { "talos/initramfs-arm64.xz" }, args = { "console=ttyAMA0" } },
-      args = {
-        "talos.platform=metal",
-        "slab_nomerge",
-        "pti=on",
-        "talos.config={{boot_url}}/config?mac=${mac}",
-      },
+      amd64 = { kernel = "talos/vmlinuz-amd64", initrd = { "talos/initramfs-amd64.xz" }, args = talos_args("ttyS0") },
+      arm64 = { kernel = "talos/vmlinuz-arm64", initrd = { "talos/initramfs-arm64.xz" }, args = talos_args("ttyAMA0") },
       -- A file beside this recipe: what `talosctl gen config` wrote.
       config = function(node) return "machines/" .. (node.role or "worker") .. ".yaml" end,
     },

@@ -53,14 +53,84 @@
 ---@field version string
 ---@field null lightuserdata
 local netlab = {}
+netlab.boot = {}
+netlab.dhcp = {}
 netlab.err = {}
 netlab.fs = {}
 netlab.http = {}
 netlab.json = {}
 netlab.log = {}
+netlab.net = {}
 netlab.process = {}
 netlab.testing = {}
+netlab.tftp = {}
 netlab.yaml = {}
+
+---A virtual iPXE. Actions: { what = "fetch", url, purpose }, "sleep", "boot" { kernel, cmdline, initrds }, "exit" { code }, "failed" { url, line, why }.
+---@class netlab.boot.ipxe
+local handle_boot_ipxe = {}
+
+---Begins with the script at a URL.
+---@param url string
+---@return table action
+function handle_boot_ipxe:start(url) end
+
+---Answers a fetch.
+---@param content string all of a script; the beginning of anything else is enough
+---@param size? number of the whole
+---@return table action
+function handle_boot_ipxe:fetched(content, size) end
+
+---Answers a fetch that failed.
+---@param why string
+---@return table action
+function handle_boot_ipxe:missing(why) end
+
+---Answers a sleep.
+---@return table action
+function handle_boot_ipxe:slept() end
+
+---What `echo` printed so far.
+---@return string[]
+function handle_boot_ipxe:console() end
+
+---A boot service: goes into `serve` of HTTP and TFTP servers and into `boot` of a DHCP server.
+---@class netlab.boot.service
+local handle_boot_service = {}
+
+---The node's next boot takes another profile; forgotten after a while.
+---@param node string its name
+---@param profile string
+---@param within? duration 1h unless given
+---@return boolean? ok
+---@return netlab.error? err
+function handle_boot_service:boot_once(node, profile, within) end
+
+---A DHCP server.
+---@class netlab.dhcp.server
+local handle_dhcp_server = {}
+
+---The leases that run now, by address.
+---@return netlab.lease[]
+function handle_dhcp_server:leases() end
+
+---Takes an address from its holder.
+---@param ip string
+---@return boolean? ok
+---@return netlab.error? err
+function handle_dhcp_server:drop_lease(ip) end
+
+---A folder under a path prefix, for http.server's `serve`.
+---@class netlab.http.files
+local handle_http_files = {}
+
+---A recipe's handler under a path prefix, for http.server's `serve`.
+---@class netlab.http.route
+local handle_http_route = {}
+
+---An HTTP server.
+---@class netlab.http.server
+local handle_http_server = {}
 
 ---A network, as netlab.network returns it.
 ---@class netlab.network
@@ -120,6 +190,244 @@ function handle_task:cancel() end
 ---@return boolean
 function handle_task:done() end
 
+---A TFTP server.
+---@class netlab.tftp.server
+local handle_tftp_server = {}
+
+---@class netlab.boot.service.options.profiles.amd64
+---@field kernel? string the kernel: an asset's name, an absolute path or a URL
+---@field initrd? string[] the initrds, in order
+---@field args? string[] kernel arguments; {{name}} is filled in by netlab, ${name} by iPXE or Talos
+---@field uki? string a unified kernel image instead of kernel and initrd
+
+---@class netlab.boot.service.options.profiles.arm64
+---@field kernel? string the kernel: an asset's name, an absolute path or a URL
+---@field initrd? string[] the initrds, in order
+---@field args? string[] kernel arguments; {{name}} is filled in by netlab, ${name} by iPXE or Talos
+---@field uki? string a unified kernel image instead of kernel and initrd
+
+---@class netlab.boot.service.options.profiles.i386
+---@field kernel? string the kernel: an asset's name, an absolute path or a URL
+---@field initrd? string[] the initrds, in order
+---@field args? string[] kernel arguments; {{name}} is filled in by netlab, ${name} by iPXE or Talos
+---@field uki? string a unified kernel image instead of kernel and initrd
+
+---@class netlab.boot.service.options.profiles.arm
+---@field kernel? string the kernel: an asset's name, an absolute path or a URL
+---@field initrd? string[] the initrds, in order
+---@field args? string[] kernel arguments; {{name}} is filled in by netlab, ${name} by iPXE or Talos
+---@field uki? string a unified kernel image instead of kernel and initrd
+
+---@class netlab.boot.service.options.profiles.riscv64
+---@field kernel? string the kernel: an asset's name, an absolute path or a URL
+---@field initrd? string[] the initrds, in order
+---@field args? string[] kernel arguments; {{name}} is filled in by netlab, ${name} by iPXE or Talos
+---@field uki? string a unified kernel image instead of kernel and initrd
+
+---@class netlab.boot.service.options.profiles
+---@field kernel? string the kernel: an asset's name, an absolute path or a URL
+---@field initrd? string[] the initrds, in order
+---@field args? string[] kernel arguments; {{name}} is filled in by netlab, ${name} by iPXE or Talos
+---@field uki? string a unified kernel image instead of kernel and initrd
+---@field amd64? netlab.boot.service.options.profiles.amd64 what differs on amd64
+---@field arm64? netlab.boot.service.options.profiles.arm64 what differs on arm64
+---@field i386? netlab.boot.service.options.profiles.i386 what differs on i386
+---@field arm? netlab.boot.service.options.profiles.arm what differs on arm
+---@field riscv64? netlab.boot.service.options.profiles.riscv64 what differs on riscv64
+---@field config? string|function the machine config, at /config: a file beside the recipe, or a function that returns its name, { text = "…" }, or nil and why
+---@field generic? string|function the document at /generic: a file beside the recipe, or a function that returns its name, { text = "…" }, or nil and why
+---@field ignition? string|function the document at /ignition: a file beside the recipe, or a function that returns its name, { text = "…" }, or nil and why
+---@field cloud? string|function the document at /cloud: a file beside the recipe, or a function that returns its name, { text = "…" }, or nil and why
+
+---@class netlab.boot.service.options.groups
+---@field name? string for messages
+---@field match? table<string, string|string[]> who: mac, uuid, serial, arch, name, role, firmware, a label or a query parameter; * and ? are wildcards, a list means any of it
+---@field profile string what these machines boot (required)
+---@field metadata? any for templates and /metadata
+
+---@class netlab.boot.service.options
+---@field name? string how messages and commands call it
+---@field nodes? netlab.nodes the lab's machines; every netlab.nodes counts, this one documents it
+---@field assets? string the folder of kernels and initrds, in the state folder (default "assets")
+---@field profiles table<string, netlab.boot.service.options.profiles> what can be booted, by name (required)
+---@field groups? netlab.boot.service.options.groups[] who boots what: most selectors win, then the recipe's order; no match is the default
+---@field url? string the address of this service for clients; by default the one that each client asked
+---@field ipxe? table<string, string> iPXE programs by what runs them (bios, amd64, arm64 …) instead of Debian's
+---@field stub? table<string, string> systemd's EFI stubs by processor (amd64, arm64), for images assembled from kernel and initrd
+---@field cache_size? string how much assembled images may take in the state folder (default "2GiB")
+
+---What machines boot: profiles say what, groups say who. Served by HTTP and TFTP servers, asked by DHCP.
+---@param options netlab.boot.service.options
+---@return netlab.boot.service
+function netlab.boot.service(options) end
+
+---@class netlab.dhcp.server.options.routes
+---@field to string the destination (required)
+---@field via string the gateway (required)
+
+---@class netlab.dhcp.server.options.options
+---@field code integer the option's number (required)
+---@field text? string its value as text
+---@field hex? string its value as hex digits
+---@field ip? string|string[] its value as addresses
+---@field u8? integer its value as one byte
+---@field u16? integer its value as two bytes
+---@field u32? integer its value as four bytes
+---@field always? boolean send it even when the client does not ask for it (default true)
+
+---@class netlab.dhcp.server.options.hosts.routes
+---@field to string the destination (required)
+---@field via string the gateway (required)
+
+---@class netlab.dhcp.server.options.hosts.options
+---@field code integer the option's number (required)
+---@field text? string its value as text
+---@field hex? string its value as hex digits
+---@field ip? string|string[] its value as addresses
+---@field u8? integer its value as one byte
+---@field u16? integer its value as two bytes
+---@field u32? integer its value as four bytes
+---@field always? boolean send it even when the client does not ask for it (default true)
+
+---@class netlab.dhcp.server.options.hosts
+---@field name? string its host name
+---@field mac? string|string[] its network card, or a list
+---@field client_id? string option 61 as hex digits, type byte included
+---@field uuid? string its SMBIOS UUID
+---@field serial? string its serial number
+---@field ip? string its address
+---@field lease? string instead of the server's
+---@field router? string|string[] option 3; by default the network's router
+---@field dns? string|string[] option 6
+---@field ntp? string|string[] option 42
+---@field domain? string option 15; by default the network's domain
+---@field search? string[] option 119: domains to search
+---@field mtu? integer option 26
+---@field routes? netlab.dhcp.server.options.hosts.routes[] option 121: static routes
+---@field options? netlab.dhcp.server.options.hosts.options[] further options by number
+
+---@class netlab.dhcp.server.options.classes.routes
+---@field to string the destination (required)
+---@field via string the gateway (required)
+
+---@class netlab.dhcp.server.options.classes.options
+---@field code integer the option's number (required)
+---@field text? string its value as text
+---@field hex? string its value as hex digits
+---@field ip? string|string[] its value as addresses
+---@field u8? integer its value as one byte
+---@field u16? integer its value as two bytes
+---@field u32? integer its value as four bytes
+---@field always? boolean send it even when the client does not ask for it (default true)
+
+---@class netlab.dhcp.server.options.classes
+---@field name string for messages (required)
+---@field vendor_class? string option 60; * and ? are wildcards
+---@field user_class? string option 77; * and ? are wildcards
+---@field mac? string such as "b8:27:eb:*"
+---@field architectures? integer[] option 93, any of these
+---@field lease? string instead of the server's
+---@field router? string|string[] option 3; by default the network's router
+---@field dns? string|string[] option 6
+---@field ntp? string|string[] option 42
+---@field domain? string option 15; by default the network's domain
+---@field search? string[] option 119: domains to search
+---@field mtu? integer option 26
+---@field routes? netlab.dhcp.server.options.classes.routes[] option 121: static routes
+---@field options? netlab.dhcp.server.options.classes.options[] further options by number
+
+---@class netlab.dhcp.server.options.relayed.routes
+---@field to string the destination (required)
+---@field via string the gateway (required)
+
+---@class netlab.dhcp.server.options.relayed.options
+---@field code integer the option's number (required)
+---@field text? string its value as text
+---@field hex? string its value as hex digits
+---@field ip? string|string[] its value as addresses
+---@field u8? integer its value as one byte
+---@field u16? integer its value as two bytes
+---@field u32? integer its value as four bytes
+---@field always? boolean send it even when the client does not ask for it (default true)
+
+---@class netlab.dhcp.server.options.relayed
+---@field subnet string the clients' network behind a relay (required)
+---@field range? string|string[] addresses to give out
+---@field lease? string instead of the server's
+---@field router? string|string[] option 3; by default the network's router
+---@field dns? string|string[] option 6
+---@field ntp? string|string[] option 42
+---@field domain? string option 15; by default the network's domain
+---@field search? string[] option 119: domains to search
+---@field mtu? integer option 26
+---@field routes? netlab.dhcp.server.options.relayed.routes[] option 121: static routes
+---@field options? netlab.dhcp.server.options.relayed.options[] further options by number
+
+---@class netlab.dhcp.server.options.import
+---@field dnsmasq? string a dnsmasq.leases file
+---@field dnsmasq_hosts? string a file of dhcp-host lines
+---@field pihole? string Pi-hole's folder, /etc/pihole, of version 5 or 6
+---@field kea? string Kea's kea-leases4.csv
+---@field isc? string ISC's dhcpd.leases
+
+---@class netlab.dhcp.server.options
+---@field name? string how messages and commands call it
+---@field network netlab.network the network it serves (required)
+---@field range? string|string[] addresses to give out; without it only reserved ones
+---@field exclude? (string|string)[] addresses of the range to leave alone
+---@field lease? string how long an address is given for; "infinite" for ever (default "12h")
+---@field lease_min? string the shortest a client may ask for; 2m, or `lease` when that is shorter
+---@field lease_max? string the longest a client may ask for; 7d, or `lease` when that is longer
+---@field router? string|string[] option 3; by default the network's router
+---@field dns? string|string[] option 6
+---@field ntp? string|string[] option 42
+---@field domain? string option 15; by default the network's domain
+---@field search? string[] option 119: domains to search
+---@field mtu? integer option 26
+---@field routes? netlab.dhcp.server.options.routes[] option 121: static routes
+---@field options? netlab.dhcp.server.options.options[] further options by number
+---@field nodes? netlab.nodes the lab's machines get their reserved addresses and names; every netlab.nodes counts
+---@field hosts? netlab.dhcp.server.options.hosts[] further fixed hosts, with options of their own
+---@field classes? netlab.dhcp.server.options.classes[] clients that are alike, and what they are told
+---@field relayed? netlab.dhcp.server.options.relayed[] networks that reach us through a DHCP relay
+---@field boot? netlab.boot.service what network boot clients are told
+---@field authoritative? boolean refuse addresses of other networks at once (DHCPNAK) (default true)
+---@field known_clients_only? boolean addresses for nodes and hosts only (default false)
+---@field conflict_probe? boolean ask by ARP whether an address is free before it is first offered (default true)
+---@field rapid_commit? boolean two messages instead of four, RFC 4039 (default false)
+---@field bootp? boolean answer BOOTP clients (default false)
+---@field import? netlab.dhcp.server.options.import leases and reservations of the server that ran here before, so that no address is given twice
+---@field on_lease? function runs after a lease was stored or renewed
+---@field on_lease_end? function runs after a lease ended
+---@field listen? string answer unicast on this address only instead of on the network's interface: behind relays, and for tests
+---@field port? integer for tests (default 67)
+
+---A DHCP server with durable leases: an address is acknowledged after its lease is on disk.
+---@param options netlab.dhcp.server.options
+---@return netlab.dhcp.server
+function netlab.dhcp.server(options) end
+
+---@class netlab.http.server.options.tls
+---@field certificate string certificate chain, PEM (required)
+---@field key string private key, PEM (required)
+
+---@class netlab.http.server.options
+---@field name? string how messages and commands call it
+---@field listen string|netlab.listen|(string|netlab.listen)[] where: "addr:port", lan:at(port), or a list of them (required)
+---@field serve (netlab.asset.source|netlab.http.entry)[] what: boot services, netlab.http.files and netlab.http.route (required)
+---@field tls? netlab.http.server.options.tls serve HTTPS with this certificate
+---@field header_limit? string request line and headers (default "16KiB")
+---@field body_limit? string of a request, for handlers (default "1MiB")
+---@field header_time? string from a header's first byte to its end (default "10s")
+---@field idle_time? string between two requests of a connection (default "60s")
+---@field connections? integer at a time (default 4096)
+---@field connections_per_client? integer at a time, by address (default 256)
+
+---An HTTP server for boot services, folders and handlers of the recipe.
+---@param options netlab.http.server.options
+---@return netlab.http.server
+function netlab.http.server(options) end
+
 ---@class netlab.network.options
 ---@field interface? string the interface that leads to it, such as "eth0"
 ---@field address? string our address with the prefix length; by default the interface's first IPv4 address
@@ -147,10 +455,60 @@ function netlab.network(options) end
 ---@return netlab.nodes
 function netlab.nodes(options) end
 
+---@class netlab.tftp.server.options
+---@field name? string how messages and commands call it
+---@field listen string|netlab.listen|(string|netlab.listen)[] where: "addr:port", lan:at(port), or a list of them (required)
+---@field serve? netlab.asset.source[] boot services, asked in order
+---@field root? string a folder whose files are served; asked after `serve`
+---@field single_port? boolean answer from the port that was asked, for firewalls that lose track of a second one (default false)
+---@field max_blksize? integer the largest block size granted (default 65464)
+---@field max_windowsize? integer the most blocks on their way (RFC 7440) (default 64)
+---@field fit_mtu? boolean never let a block be fragmented (default true)
+---@field timeout? string before the first retransmission (default "1s")
+---@field retries? integer retransmissions without progress before giving up (default 6)
+---@field transfers? integer at a time (default 1024)
+---@field transfers_per_client? integer at a time, by address (default 64)
+
+---A read-only TFTP server for boot services and a folder.
+---@param options netlab.tftp.server.options
+---@return netlab.tftp.server
+function netlab.tftp.server(options) end
+
 ---Declares the recipe's command-line options, in the order of --help, and returns their values. Accepts --name value, --name=value, and --name / --no-name for booleans.
 ---@param options netlab.option[] { name, type, default, required, help }
 ---@return table<string, any> values # by name; nil where neither given nor defaulted
 function netlab.args(options) end
+
+---A virtual iPXE that runs scripts; its methods return the next action.
+---@param settings table iPXE's settings: mac, uuid, serial, buildarch, platform, net0/ip …
+---@return boot.ipxe
+function netlab.boot.ipxe(settings) end
+
+---The URL that a Talos node with this command line fetches its config from.
+---@param cmdline string
+---@param variables? table { mac, uuid, serial, hostname, code }
+---@return string? url
+---@return netlab.error? err
+function netlab.boot.talos_config_url(cmdline, variables) end
+
+---@class netlab.dhcp.probe.options
+---@field interface? string ask on this interface, which needs no address (CAP_NET_RAW)
+---@field server? string|netlab.listen|(string|netlab.listen)[] or ask this server by unicast: for loopback and relays
+---@field kind? "plain"|"pxe"|"http_boot"|"ipxe" whose options to send (default "pxe")
+---@field architecture? integer option 93: 0 BIOS, 7 x86-64 UEFI, 11 arm64 UEFI, 16 and 19 UEFI HTTP (default 7)
+---@field mac? string the client's; by default the interface's
+---@field uuid? string option 97; by default made from the MAC
+---@field hostname? string option 12
+---@field user_class? string option 77 instead of "iPXE"
+---@field broadcast? boolean ask for broadcast replies (default false)
+---@field release? boolean give the address back at the end (default false)
+---@field timeout? string for the whole exchange (default "10s")
+
+---Asks for an address as a chosen firmware would, and reports every step.
+---@param options netlab.dhcp.probe.options
+---@return table? report # { lease?, failure?, offers, steps }
+---@return netlab.error? err
+function netlab.dhcp.probe(options) end
 
 ---Whether a value is an error of that code.
 ---@param err any
@@ -220,19 +578,32 @@ function netlab.fs.stat(path) end
 ---@return netlab.error? err
 function netlab.fs.write(path, content, options) end
 
+---@class netlab.http.files.options
+---@field listing? boolean show what a folder holds (default false)
+---@field follow_outside? boolean serve what links lead to outside the folder (default false)
+---@field content_type? string instead of the type guessed from the name
+
+---A folder under a path prefix: an entry of http.server's `serve`.
+---@param prefix string such as "/files"
+---@param folder string relative to the recipe
+---@param options? netlab.http.files.options
+---@return http.files
+function netlab.http.files(prefix, folder, options) end
+
 ---@class netlab.http.get.options
 ---@field headers? table<string, string> request headers
 ---@field timeout? string for the whole exchange (default "30s")
 ---@field connect_timeout? string for the connection alone (default "10s")
 ---@field redirects? integer followed at most; 0 returns the redirect itself (default 5)
 ---@field body_limit? string a larger response is an error (default "64MiB")
+---@field keep? string keep only this much of the body; all of it is counted and hashed, whatever its size
 ---@field verify? boolean check the server's certificate (default true)
 ---@field ca_file? string certificates to trust instead of the system's
 
 ---Fetches a URL.
 ---@param url string
 ---@param options? netlab.http.get.options
----@return netlab.http_response? response # { status, ok, headers, body, url }: any status is a response
+---@return netlab.http_response? response # { status, ok, headers, body, bytes, url, sha256 (with keep) }: any status is a response
 ---@return netlab.error? err # why there was none
 function netlab.http.get(url, options) end
 
@@ -245,14 +616,21 @@ function netlab.http.get(url, options) end
 ---@field connect_timeout? string for the connection alone (default "10s")
 ---@field redirects? integer followed at most; 0 returns the redirect itself (default 5)
 ---@field body_limit? string a larger response is an error (default "64MiB")
+---@field keep? string keep only this much of the body; all of it is counted and hashed, whatever its size
 ---@field verify? boolean check the server's certificate (default true)
 ---@field ca_file? string certificates to trust instead of the system's
 
 ---Sends an HTTP request.
 ---@param options netlab.http.request.options
----@return netlab.http_response? response # { status, ok, headers, body, url }: any status is a response
+---@return netlab.http_response? response # { status, ok, headers, body, bytes, url, sha256 (with keep) }: any status is a response
 ---@return netlab.error? err # why there was none
 function netlab.http.request(options) end
+
+---A handler under a path prefix: function(request) returns a text, status and text, or { status, body | json, content_type, headers }. request is { method, path, query, headers, body, client, secure }.
+---@param prefix string such as "/hook"
+---@param handler function
+---@return http.route
+function netlab.http.route(prefix, handler) end
 
 ---The value of JSON text; null becomes netlab.null.
 ---@param text string
@@ -289,6 +667,26 @@ function netlab.log.warn(text, fields) end
 ---Gives the recipe's work: runs as a task once every service is bound. A number it returns is the exit code; nil, err or false is 1. Without services, netlab ends when it does.
 ---@param fn fun(): integer?
 function netlab.main(fn) end
+
+---Gives an interface an address (CAP_NET_ADMIN).
+---@param interface string
+---@param address string with the prefix length
+---@return boolean? ok
+---@return netlab.error? err
+function netlab.net.add_address(interface, address) end
+
+---What this machine's interface is like.
+---@param name string
+---@return table? interface # { name, mac, up, mtu, index, addresses }
+---@return netlab.error? err
+function netlab.net.interface(name) end
+
+---Takes an address from an interface (CAP_NET_ADMIN).
+---@param interface string
+---@param address string with the prefix length
+---@return boolean? ok
+---@return netlab.error? err
+function netlab.net.remove_address(interface, address) end
 
 ---The constructors of a plugin: netlab.plugin("matchbox").folder { … }. They behave like netlab's own.
 ---@param name string
@@ -366,12 +764,37 @@ function netlab.testing.report(result) end
 ---@return integer line
 function netlab.testing.where() end
 
+---@class netlab.tftp.get.options
+---@field blksize? integer asked of the server (default 1428)
+---@field windowsize? integer asked of the server; not asked for unless given
+---@field probe? boolean only ask for the size, as UEFI firmware does first (default false)
+---@field keep? string how much of the content to return; all of it is hashed (default "1MiB")
+---@field timeout? string for the whole transfer (default "5m")
+---@field max_size? string a larger file is an error (default "4GiB")
+---@field address? string our address to ask from
+---@field interface? string the interface to ask on
+
+---Fetches a file over TFTP.
+---@param url string tftp://10.0.0.1/file, with a numeric address
+---@param options? netlab.tftp.get.options
+---@return table? file # { bytes, size, elapsed (seconds), sha256, body, blksize, windowsize, server }
+---@return netlab.error? err
+function netlab.tftp.get(url, options) end
+
+---The civil time in UTC, such as "2026-11-21T11:36:00.123Z".
+---@return string
+function netlab.time() end
+
 ---Runs a function with a deadline: its results, or nil, err with code "timeout" after cancelling it.
 ---@param deadline string such as "5s"
 ---@param fn function
 ---@param ... any its arguments
 ---@return any
 function netlab.timeout(deadline, fn, ...) end
+
+---Seconds since the machine booted: for measuring, because no clock step moves it.
+---@return number seconds
+function netlab.uptime() end
 
 ---The value of a YAML document (core schema). Anchors are expanded within bounds; a key that is there twice is an error.
 ---@param text string

@@ -84,7 +84,7 @@ const message foreign_reply{"NL-DHCP-018", log_level::warn, "Another DHCP server
 const message send_failed{"NL-DHCP-019", log_level::warn,
                           "A reply could not be sent. The client will ask again.",
                           "Look at the reason: an interface that went down, or missing CAP_NET_RAW."};
-const message lease_granted{"NL-DHCP-020", log_level::info, "A client got an address, or a new term for it.",
+const message lease_granted{"NL-DHCP-020", log_level::debug, "A client got an address, or a new term for it.",
                             ""};
 const message listening{"NL-DHCP-021", log_level::info, "The server answers on this interface.", ""};
 const message no_interface{

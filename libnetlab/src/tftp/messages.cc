@@ -6,7 +6,7 @@
 
 namespace netlab::tftp {
 
-constexpr message msg_sent{"NL-TFTP-001", log_level::info,
+constexpr message msg_sent{"NL-TFTP-001", log_level::debug,
                            "A client fetched a whole file and confirmed its last block.", ""};
 constexpr message msg_not_found{
     "NL-TFTP-002", log_level::debug,
