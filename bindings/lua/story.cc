@@ -10,6 +10,8 @@ namespace netlab::lua {
 namespace {
 
 constexpr auto look_every = std::chrono::seconds(5);
+constexpr auto repeat_after = std::chrono::minutes(1);
+constexpr std::size_t max_said = 4096;
 // After this much silence nobody waits for the machine any more.
 constexpr auto watched_for = std::chrono::minutes(15);
 
@@ -65,6 +67,14 @@ boot_evidence story::evidence(const boot_record& boot) const {
 void story::step(const boot_event& event) {
   timeline_->record(event);
   auto& log = host_.world().log;
+  // A machine that is refused asks again every few seconds; its log says it once a minute.
+  if (!event.message_id.empty()) {
+    auto& last = said_[who(event.node)];
+    auto now = host_.world().clock.now();
+    if (last.second == event.detail && now - last.first < repeat_after) return;
+    if (said_.size() > max_said) said_.clear();
+    said_[who(event.node)] = {now, event.detail};
+  }
   // Refusals carry a catalogued message of their own room already; here they are a step like others.
   auto level = event.stage == boot_stage::refused || event.stage == boot_stage::nak ? log_level::warn
                : event.done                                                         ? log_level::info
@@ -95,7 +105,7 @@ void story::look() {
     said = boot.started;
     host_.world().log(*why->what, why->cause + " " + why->remedy, {{"node", boot.label}});
   }
-  if (explained_.size() > 4096) explained_.clear();
+  if (explained_.size() > max_said) explained_.clear();
   if (!active) watch_.cancel();
 }
 

@@ -37,6 +37,7 @@ private:
   std::unique_ptr<timeline> timeline_;
   std::vector<std::function<void(const boot_record&, boot_evidence&)>> evidence_;
   std::map<std::string, wall_time> explained_; // boots whose standstill was said, by node and start
+  std::map<std::string, std::pair<boot_time, std::string>> said_; // the last refusal of each node
   // Runs only while a boot is under way: an idle netlab does not wake up for it.
   timer watch_;
 };

@@ -292,6 +292,12 @@ std::string engine::impl::hostname_of(request_context& c) {
   return name;
 }
 
+static std::string ranges_of(const network_config& n) {
+  std::string out;
+  for (const auto& r : n.ranges) out += (out.empty() ? "" : ", ") + r.to_string();
+  return out.empty() ? "no range" : out;
+}
+
 void engine::impl::on_discover(request_context& c) {
   const auto& n = config.networks[static_cast<std::size_t>(c.network)];
   if (c.attempt == 0) {
@@ -304,7 +310,8 @@ void engine::impl::on_discover(request_context& c) {
   if (!address) {
     add(count::pool_exhausted);
     say(messages::pool_exhausted, {}, c.at, c.out, [&] {
-      return "network \"" + n.name + "\" has no address left; " + c.mac.to_string() + " gets none";
+      return "network \"" + n.name + "\" (" + ranges_of(n) + ") has no address left; " + c.mac.to_string() +
+             " gets none";
     });
     event(c, boot_stage::refused, {}, "no address left in network " + n.name, &messages::pool_exhausted);
     return;
@@ -585,8 +592,8 @@ void engine::impl::on_bootp(request_context& c) {
   if (!address) {
     add(count::pool_exhausted);
     say(messages::pool_exhausted, {}, c.at, c.out, [&] {
-      return "network \"" + n.name + "\" has no address left; BOOTP client " + c.mac.to_string() +
-             " gets none";
+      return "network \"" + n.name + "\" (" + ranges_of(n) + ") has no address left; BOOTP client " +
+             c.mac.to_string() + " gets none";
     });
     return;
   }
