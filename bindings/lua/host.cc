@@ -1,6 +1,7 @@
 #include "host.h"
 
 #include <algorithm>
+#include <future>
 #include <nlohmann/json.hpp>
 
 #include "bindings.h"
@@ -71,6 +72,17 @@ host::~host() {
   graph_.reset();
   story_.reset();
   vm_.reset();
+}
+
+void host::run_on_bytes(const std::function<void(runtime&)>& fn) {
+  auto& there = bytes();
+  if (&there.scheduler == &world_.scheduler) return fn(there); // simulated runs have one thread
+  std::promise<void> done;
+  there.scheduler.post([&] {
+    fn(there);
+    done.set_value();
+  });
+  done.get_future().wait();
 }
 
 std::string host::state_path(std::string_view name) const {

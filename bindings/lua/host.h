@@ -45,6 +45,10 @@ public:
   // --- what bindings use
   runtime& world() { return world_; }
   runtime& bytes() { return bytes_(); }
+  // Calls `fn` on the bytes loop's thread and returns when it has: how a service makes, changes and drops
+  // what lives on that loop. Short work only, from start() and drain(); never from a destructor, because the
+  // bytes loop ends before the graph does.
+  void run_on_bytes(const std::function<void(runtime&)>& fn);
   vm& machine() { return *vm_; }
   lua::tasks& tasks() { return *tasks_; }
   lua::graph& graph() { return *graph_; }
