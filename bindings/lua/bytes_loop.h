@@ -1,5 +1,5 @@
 #pragma once
-#include <future>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -7,16 +7,11 @@
 
 namespace netlab::lua {
 
-// Runs `fn` on the loop that serves files and waits for its result. For starting and inspecting servers
-// only: it holds the control loop for as long as the bytes loop is busy with its current turn.
-template<class F>
-auto on_bytes_loop(host& h, F fn) -> std::invoke_result_t<F> {
-  auto& bytes = h.bytes();
-  if (&bytes.scheduler == &h.world().scheduler) return fn(); // one loop plays both parts in tests
-  std::packaged_task<std::invoke_result_t<F>()> work(std::move(fn));
-  auto answer = work.get_future();
-  bytes.scheduler.post([&work] { work(); });
-  return answer.get();
+// host::run_on_bytes() for a function with a result: for starting and inspecting servers.
+template<class F> auto on_bytes_loop(host& h, F fn) -> std::invoke_result_t<F> {
+  std::optional<std::invoke_result_t<F>> out;
+  h.run_on_bytes([&](runtime&) { out.emplace(fn()); });
+  return std::move(*out);
 }
 
 } // namespace netlab::lua
