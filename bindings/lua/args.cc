@@ -28,14 +28,17 @@ std::string help_text(const std::string& recipe, const std::vector<option>& decl
     auto left = o.type.kind == type_kind::boolean ? "--" + o.name + ", --no-" + o.name
                                                   : "--" + o.name + " " + type_name(o.type);
     auto right = o.help;
-    if (o.fallback)
-      right += (right.empty() ? "" : " ") + std::string("(default: ") + shown_default(*o.fallback) + ")";
+    auto shown = o.fallback ? shown_default(*o.fallback) : std::string();
+    if (!shown.empty()) right += (right.empty() ? "" : " ") + ("(default: " + shown + ")");
     if (o.required) right += right.empty() ? "(required)" : " (required)";
     width = std::max(width, left.size());
     rows.emplace_back(std::move(left), std::move(right));
   }
   rows.emplace_back("--help", "shows this and ends");
-  std::string out = "usage: netlab run " + recipe + (declared.empty() ? "" : " [options]") + "\n\noptions:\n";
+  // The probes are recipes that travel in the binary; their name is the command that runs them.
+  bool built_in = recipe.starts_with("netlab probe ");
+  std::string out = "usage: " + std::string(built_in ? "" : "netlab run ") + recipe +
+                    (declared.empty() ? "" : " [options]") + "\n\noptions:\n";
   for (auto& [left, right] : rows) {
     left.resize(width, ' ');
     out += "  " + left + "  " + right + "\n";

@@ -151,6 +151,10 @@ public:
   json status() const override {
     if (!server_) return json::object();
     json out = {{"leases", server_->leases().size()}};
+    json ranges = json::array();
+    for (const auto& n : settings.config.networks)
+      for (const auto& r : n.ranges) ranges.push_back(r.to_string());
+    if (!ranges.empty()) out["range"] = std::move(ranges);
     auto others = server_->foreign_servers();
     if (!others.empty()) {
       json list = json::array();

@@ -250,10 +250,16 @@ std::optional<std::string> doc_text(const api& a, const std::string& given) {
 }
 
 std::string doc_index(const api& a) {
+  // One line a name: the rest of its help is a `netlab doc NAME` away.
+  auto first_sentence = [](const std::string& help) {
+    auto end = help.find(". ");
+    return end == std::string::npos ? help : help.substr(0, end + 1);
+  };
   std::vector<row> rows;
-  for (const auto& [name, c] : a.constructors()) rows.push_back({name + " { … }", "", c.schema.help});
+  for (const auto& [name, c] : a.constructors())
+    rows.push_back({name + " { … }", "", first_sentence(c.schema.help)});
   std::vector<row> functions;
-  for (const auto& [name, f] : a.functions()) functions.push_back({name + "()", "", f.help});
+  for (const auto& [name, f] : a.functions()) functions.push_back({name + "()", "", first_sentence(f.help)});
   return "constructors (netlab.NAME):\n" + table_text(rows) + "\nfunctions (netlab.NAME):\n" +
          table_text(functions) + "\nnetlab doc NAME shows one of them.\n";
 }

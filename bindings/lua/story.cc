@@ -1,8 +1,10 @@
 #include "story.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "host.h"
+#include "messages.h"
 #include "netlab/text.h"
 
 namespace netlab::lua {
@@ -21,6 +23,32 @@ std::string who(const node_identity& node) {
   if (node.uuid) return node.uuid->to_string();
   if (node.address) return node.address->to_string();
   return node.serial.empty() ? "?" : node.serial;
+}
+
+// A refusal is explained by the message that came with it: its remedy is of use, the general one is not.
+std::optional<diagnosis> explain(const boot_record& boot, const boot_evidence& evidence, bool hears_ready) {
+  auto why = diagnose(boot, evidence);
+  // Silence after the config tells nothing where nobody reports that machines are ready.
+  std::string_view id = why ? why->what->id : "";
+  if (!hears_ready && (id == "NL-BOOT-113" || id == "NL-BOOT-116")) return {};
+  if (!why || boot.steps.back().event.stage != boot_stage::refused) return why;
+  const message* said = nullptr;
+  for (const auto& step : boot.steps) {
+    if (step.event.stage != boot_stage::refused) continue;
+    // DHCP repeats what the boot service found, in general words.
+    if (said && step.event.message_id.starts_with("NL-DHCP-")) continue;
+    for (const auto* m : all_messages())
+      if (step.event.message_id == m->id && *m->remedy) said = m;
+  }
+  if (said) {
+    why->what = said;
+    why->remedy = said->remedy;
+  }
+  return why;
+}
+
+bool any_ready(const std::vector<boot_record>& boots) {
+  return std::any_of(boots.begin(), boots.end(), [](const auto& b) { return b.ready(); });
 }
 
 } // namespace
@@ -44,13 +72,16 @@ result<json> story::tell(const json& request) const {
   std::string text;
   auto wanted = request.value("node", "");
   if (timeline_) {
-    for (const auto& boot : timeline_->boots()) {
+    auto all = timeline_->boots();
+    bool hears_ready = any_ready(all);
+    for (const auto& boot : all) {
       const auto* known = wanted.empty() ? nullptr : host_.nodes().find(boot.node);
       if (!wanted.empty() && boot.label != wanted && !(known && known->name == wanted)) continue;
-      auto why = diagnose(boot, evidence(boot));
+      auto why = explain(boot, evidence(boot), hears_ready);
+      auto told = format_story(boot, why);
       boots.push_back(to_json(boot, why));
-      text += format_story(boot, why);
-      if (!text.ends_with('\n')) text += '\n';
+      boots.back()["text"] = told;
+      text += (text.empty() ? "" : "\n") + told;
     }
   }
   if (!wanted.empty() && boots.empty())
@@ -115,10 +146,12 @@ void story::step(const boot_event& event) {
 
 void story::look() {
   bool active = false;
-  for (const auto& boot : timeline_->boots()) {
+  auto all = timeline_->boots();
+  bool hears_ready = any_ready(all);
+  for (const auto& boot : all) {
     if (boot.ready() || boot.idle > watched_for) continue;
     active = true;
-    auto why = diagnose(boot, evidence(boot));
+    auto why = explain(boot, evidence(boot), hears_ready);
     if (!why || !why->what) continue;
     auto& said = explained_[boot.label];
     if (said == boot.started) continue;

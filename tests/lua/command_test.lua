@@ -51,6 +51,14 @@ test.case("check lists the graph, --dump prints it as JSON", function()
   test.equal({ #graph, graph[1].name, graph[1].options.address }, { 1, "lan", "10.0.0.1/24" })
 end)
 
+test.case("check counts its notes at the end", function()
+  local path = recipe 'local lan = netlab.network { address = "10.0.0.1/24" }\nnetlab.dhcp.server { network = lan, range = "10.0.0.9-10.0.0.10" }'
+  local result = run("check", path)
+  test.equal(result.exit_code, 0)
+  test.matches(result.errors, "r%.lua:3: note: dhcp%.server .*netlab%.state")
+  test.matches(result.output, "is good, with 1 note\n$")
+end)
+
 test.case("the recipe's options, its --help", function()
   local path = recipe 'local opt = netlab.args { { name = "n", type = "integer", default = 3, help = "how many" } }\nnetlab.main(function() return opt.n end)'
   test.equal(run("run", path).exit_code, 3)
@@ -77,6 +85,8 @@ test.case("wrong usage is 2 and suggests", function()
   test.equal(run("--log", "xml", "version").exit_code, 2)
   test.equal(run().exit_code, 2)
   test.equal(run("--help").exit_code, 0)
+  test.contains(run("check", "--help").output, "usage: netlab")
+  test.contains(run("probe", "boot", "--help").output, "usage: netlab probe boot [options]")
   test.matches(run("version").output, "^netlab %d+%.%d+")
 end)
 
@@ -104,6 +114,8 @@ test.case("a job keeps it up; status answers; SIGTERM ends it with 0; a second i
   until status.exit_code == 0
   test.contains(status.output, "talos-1")
   test.contains(status.output, "worker")
+  test.equal(run("--state", folder .. "/state", "status", "--boots").exit_code, 0)
+  test.contains(run("--state", folder .. "/state", "status", "talos-1").errors, 'no boot of "talos-1"')
   local data = netlab.json.decode(run("--state", folder .. "/state", "status", "--json").output)
   test.equal({ data.nodes[1].name, data.nodes[1].mac }, { "talos-1", "02:00:00:00:00:01" })
   test.equal(netlab.process.run({ argv = { "stat", "-c", "%a", folder .. "/state/control.sock" } }).output, "600\n")
@@ -173,6 +185,7 @@ test.case("doc shows constructors, functions, groups; unknown names fail", funct
   test.contains(run("doc", "netlab.fs.read").output, "netlab.fs.read(path)")
   test.contains(run("doc", "fs").output, "netlab.fs.write")
   test.equal(run("doc", "nothing").exit_code, 1)
+  test.contains(run("doc", "dhcp.serve").errors, 'did you mean "dhcp.server"?')
   test.contains(run("doc").output, "nodes { … }")
   test.contains(run("doc", "--messages").output, "NL-HOST-001")
 end)

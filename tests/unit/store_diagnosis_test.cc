@@ -54,6 +54,13 @@ TEST_CASE("diagnosis: nothing is said of a boot that goes on, is ready, or is no
   CHECK(told({discover, offer, ack}, 24h, "").id() == ""); // a phone
 }
 
+TEST_CASE("diagnosis: a system that runs asks DHCP by itself") {
+  CHECK(told({discover, offer, ack, tftp, script, kernel, initrd, ack}, 60s).id() == "");
+  CHECK(told({discover, offer, ack, tftp, script, kernel, config, discover, offer, ack}, 60s).id() == "");
+  CHECK(told({discover, offer, ack, tftp, script, kernel, config, ack}, 60s).other().id() == "");
+  CHECK(told({discover, offer, ack, tftp, script, kernel, initrd, ack}, 200s).id() == "NL-BOOT-112");
+}
+
 TEST_CASE("diagnosis: refusals speak for themselves, at once") {
   told t({discover, refused}, 0s);
   CHECK(t.id() == "NL-BOOT-101");

@@ -5,8 +5,20 @@
 #include "../plugin.h"
 #include "../real_world.h"
 #include "command.h"
+#include "netlab/text.h"
 
 namespace netlab::lua::command {
+
+namespace {
+
+std::string nearest_documented(const api& a, const std::string& wanted) {
+  std::vector<std::string_view> names;
+  for (const auto& [name, c] : a.constructors()) names.push_back(name);
+  for (const auto& [name, f] : a.functions()) names.push_back(name);
+  return std::string(nearest_name(wanted, names).value_or(""));
+}
+
+} // namespace
 
 int doc(const api& a, const global_options&, words w) {
   std::string out;
@@ -19,7 +31,10 @@ int doc(const api& a, const global_options&, words w) {
   } else if (auto name = w.take_next()) {
     auto text = doc_text(a, *name);
     if (!text) {
-      std::fprintf(stderr, "netlab: there is no \"%s\"; netlab doc lists every name\n", name->c_str());
+      auto near = nearest_documented(a, *name);
+      std::fprintf(stderr, "netlab: there is no \"%s\"%s; netlab doc lists every name\n",
+                   printable(*name).c_str(),
+                   near.empty() ? "" : (" (did you mean \"" + near + "\"?)").c_str());
       return failed;
     }
     out = *text;
@@ -40,7 +55,9 @@ int plugin(const api& a, const global_options& global, words w) {
   real_world world(2, global.log, global.level);
   host h(
       world.control(), [&world]() -> runtime& { return world.bytes(); }, a, options);
-  for (const auto& m : h.plugins().list())
+  auto found = h.plugins().list();
+  if (found.empty()) std::fprintf(stderr, "no plugins: they are folders in plugins/ beside the recipe\n");
+  for (const auto& m : found)
     std::printf("%-16s %-10s %-40s %s\n", m.name.c_str(), m.version.c_str(),
                 m.embedded ? "in the binary" : m.folder.c_str(),
                 m.problem.empty() ? m.help.c_str() : m.problem.c_str());

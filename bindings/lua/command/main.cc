@@ -17,13 +17,16 @@ constexpr const char* usage =
     R"(usage: netlab [global options] COMMAND …
 
   run FILE [--opt value]      runs a recipe; options after FILE belong to the recipe (FILE --help lists them)
-  check FILE [--dump]         reports every mistake of a recipe without binding or calling out
+  check FILE [--dump]         reports every mistake of a recipe without binding or calling out; --dump prints
+                              the resulting graph as JSON
   test FILE… [--junit OUT]    runs recipe tests; TAP on the standard output; --virtual-time does not wait for timers
   doc [NAME]                  what recipes can name; --markdown, --stubs, --messages write the generated files
   plugin list [FILE]          the plugins that a recipe would find
   probe boot|dhcp|tftp [--opt value]
                               a client that walks the chain and says where it stops
-  status [NODE] [--json]      services, nodes, boots (of one node) and tasks of a running instance
+  status [NODE] [--boots] [--json]
+                              a running instance: services, nodes, the latest boot and every boot that stopped;
+                              with NODE or --boots: the boot of one node or of all, step by step
   version
 
 global options:
@@ -31,8 +34,12 @@ global options:
   --log-level LEVEL           trace, debug, info, warn or error
   --no-colour                 no colour, as NO_COLOR=1
   --jit                       compile hot recipe code; endless loops are then only reported, not stopped
-  --control PATH              the control socket, by default in the state folder
-  --state FOLDER              whose instance "status" asks
+  --control PATH              the control socket: of "run", by default in the recipe's state folder
+  --state FOLDER              the state folder of the instance that "status" asks (default: /var/lib/netlab)
+
+first steps:
+  netlab check lab.lua && sudo netlab run lab.lua
+  netlab doc dhcp.server      every option of one constructor; "netlab doc" lists the constructors
 
 exit codes: 0 success, 1 failure, 2 wrong usage or a mistake in the recipe, 3 no running instance
 )";
@@ -97,7 +104,7 @@ int start(std::vector<std::string> all) {
   global.control = w.take_value("--control").value_or("");
   global.state = w.take_value("--state").value_or("");
   bool version = w.take_switch("--version");
-  bool help = w.rest().size() <= 1 && (w.take_switch("--help") || w.take_switch("-h"));
+  bool help = w.take_switch("--help") || w.take_switch("-h");
   auto name = w.take_next();
   if (version || name == "version") {
     std::printf("netlab %s\n", NETLAB_VERSION);

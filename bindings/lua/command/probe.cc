@@ -32,7 +32,7 @@ int probe(const api& a, const global_options& global, words w) {
   int code = ok;
   {
     host_options o;
-    o.recipe = "netlab-probe-" + *kind;
+    o.recipe = "netlab probe " + *kind;
     o.arguments = std::move(arguments);
     o.vm.jit = global.jit;
     host h(

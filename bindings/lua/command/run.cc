@@ -9,6 +9,7 @@
 #include "../messages.h"
 #include "../real_world.h"
 #include "command.h"
+#include "screen.h"
 
 namespace netlab::lua::command {
 
@@ -28,11 +29,26 @@ host_options options_for(const global_options& global, const std::string& file,
 int report(const global_options& global, host& h) {
   auto lines = h.mistakes().lines();
   for (const auto& line : lines) std::fprintf(stderr, "%s\n", line.c_str());
-  auto summary = lines.size() == 1 ? std::string("1 mistake") : std::to_string(lines.size()) + " mistakes";
-  std::fprintf(
-      stderr, "%s\n",
-      paint(global, "31;1", summary + " in " + h.options().recipe + "; nothing was started").c_str());
+  std::fprintf(stderr, "%s\n",
+               paint(global, "31;1",
+                     counted(lines.size(), "mistake") + " in " + h.options().recipe + "; nothing was started")
+                   .c_str());
   return bad_usage;
+}
+
+// What is served where, for the human who started it; a log that is collected has it in its lines.
+void print_summary(const global_options& global, host& h, bool has_control) {
+  if (global.log == log_format::json || ::isatty(2) == 0) return;
+  auto status = h.status();
+  print_table(stderr, global, "netlab " NETLAB_VERSION " runs " + h.options().recipe, service_rows(status));
+  std::string where;
+  if (!global.control.empty()) {
+    where = "--control " + global.control + " ";
+  } else if (!h.state_folder().empty()) {
+    where = "--state " + h.state_folder() + " ";
+  }
+  if (has_control) std::fprintf(stderr, "netlab %sstatus shows nodes and boots; ", where.c_str());
+  std::fprintf(stderr, "Ctrl-C stops\n\n");
 }
 
 } // namespace
@@ -49,17 +65,24 @@ int check(const api& a, const global_options& global, words w) {
   if (h.early_exit) return *h.early_exit;
   if (h.mistakes().empty()) h.link();
   if (!h.mistakes().empty()) return report(global, h);
+  std::size_t notes = 0;
   for (const auto& s : h.graph().services())
-    for (const auto& note : s->notes())
-      std::fprintf(stderr, "%s: %s \"%s\": %s\n", s->where().to_string().c_str(), s->kind().c_str(),
+    for (const auto& note : s->notes()) {
+      ++notes;
+      std::fprintf(stderr, "%s: note: %s \"%s\": %s\n", s->where().to_string().c_str(), s->kind().c_str(),
                    s->name().c_str(), note.c_str());
+    }
   if (dump) {
     std::printf("%s\n", h.graph().dump().dump(2).c_str());
-  } else {
-    for (const auto& o : h.graph().objects())
-      std::printf("%-16s %-20s %s\n", o->kind().c_str(), o->name().c_str(), o->where().to_string().c_str());
-    std::printf("%s\n", paint(global, "32", *file + " is good").c_str());
+    return ok;
   }
+  for (const auto& o : h.graph().objects())
+    std::printf("%-16s %-20s %s\n", o->kind().c_str(), o->name().c_str(), o->where().to_string().c_str());
+  auto out = global;
+  out.colour = global.colour && ::isatty(1) == 1;
+  auto verdict = *file + " is good";
+  if (notes > 0) verdict += ", with " + counted(notes, "note");
+  std::printf("%s\n", paint(out, notes > 0 ? "33" : "32", verdict).c_str());
   return ok;
 }
 
@@ -96,6 +119,7 @@ int run(const api& a, const global_options& global, words w) {
       world.stop_bytes();
       return failed;
     }
+    if (serves) print_summary(global, h, control != nullptr);
     auto& loop = world.loop();
     // A second signal while draining ends the wait at once.
     int signals = 0;

@@ -5,57 +5,12 @@
 
 #include "../control.h"
 #include "command.h"
+#include "netlab/units.h"
+#include "screen.h"
 
 namespace netlab::lua::command {
 
 namespace {
-
-using table = std::vector<std::vector<std::string>>;
-
-// Characters on the terminal, not bytes.
-std::size_t width_of(const std::string& text) {
-  std::size_t out = 0;
-  for (char c : text)
-    if ((static_cast<unsigned char>(c) & 0xc0) != 0x80) ++out;
-  return out;
-}
-
-void print(const global_options& global, const char* title, const table& rows) {
-  if (rows.size() < 2) return;
-  std::vector<std::size_t> widths(rows[0].size());
-  for (const auto& row : rows)
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width_of(row[i]));
-  std::printf("%s\n", paint(global, "1", title).c_str());
-  for (std::size_t r = 0; r < rows.size(); ++r) {
-    std::string line = " ";
-    for (std::size_t i = 0; i < rows[r].size(); ++i) {
-      auto cell = rows[r][i];
-      if (i + 1 < rows[r].size()) cell.append(widths[i] - width_of(cell), ' ');
-      line += " " + cell;
-    }
-    std::printf("%s\n", r == 0 ? paint(global, "2", line).c_str() : line.c_str());
-  }
-  std::printf("\n");
-}
-
-std::string text(const json& value) {
-  if (value.is_null()) return "";
-  if (value.is_string()) return value.get<std::string>();
-  if (value.is_array()) {
-    std::string out;
-    for (const auto& item : value) out += (out.empty() ? "" : ", ") + text(item);
-    return out;
-  }
-  if (value.is_object()) {
-    std::string out;
-    for (const auto& [key, item] : value.items()) {
-      auto shown = text(item);
-      if (!shown.empty()) out += (out.empty() ? "" : "  ") + key + " " + shown;
-    }
-    return out;
-  }
-  return value.dump();
-}
 
 std::vector<std::string> places(const global_options& global) {
   if (!global.control.empty()) return {global.control};
@@ -77,14 +32,73 @@ result<json> ask(const global_options& global, const json& request) {
               "no running netlab answers (" + tried + "): name its state folder with --state", "status");
 }
 
+// How far a machine's boot came, and when that was.
+std::string boot_words(const json& boot) {
+  auto furthest = in_words(boot["furthest"]);
+  if (boot["ready"].get<bool>()) return furthest;
+  auto idle = std::chrono::duration_cast<duration>(std::chrono::duration<double>(boot["idle"].get<double>()));
+  auto out = furthest + ", " + format_elapsed(idle) + " ago";
+  return boot.contains("why") ? "stopped at " + out : out;
+}
+
+// One line a machine, so that a lab of twenty fits on a screen.
+table node_rows(const json& status) {
+  table out{{"node", "role", "mac", "address", "boot"}};
+  for (const auto& n : status["nodes"]) {
+    std::string progress;
+    for (const auto& b : status["boots"])
+      if (b["node"] == n["name"] || (b.contains("mac") && b["mac"] == n["mac"])) {
+        progress = boot_words(b);
+        break;
+      }
+    bool declared = n["declared"].get<bool>();
+    out.push_back({in_words(n["name"]), declared ? in_words(n["role"]) : "not in the recipe",
+                   in_words(n["mac"]), in_words(n["address"]), progress});
+  }
+  return out;
+}
+
+void print_stopped(const global_options& global, const json& boots, const std::string& except) {
+  bool any = false;
+  for (const auto& b : boots) {
+    if (!b.contains("why") || b["node"] == except) continue;
+    if (!any) std::printf("%s\n", paint(global, "1", "stopped").c_str());
+    any = true;
+    const auto& why = b["why"];
+    std::printf("  why:  %s [%s]\n", in_words(why["cause"]).c_str(), in_words(why["id"]).c_str());
+    if (auto remedy = in_words(why["remedy"]); !remedy.empty()) std::printf("  do:   %s\n", remedy.c_str());
+  }
+  if (any) std::printf("\n");
+}
+
+void print_overview(const global_options& global, const json& status) {
+  auto state = in_words(status["state"]);
+  std::printf("%s%s\n\n", paint(global, "1", in_words(status["recipe"])).c_str(),
+              state.empty() ? "" : (", state in " + state).c_str());
+  print_table(stdout, global, "services", service_rows(status));
+  print_table(stdout, global, "nodes", node_rows(status));
+  const auto& boots = status["boots"];
+  std::string latest;
+  if (!boots.empty()) {
+    latest = in_words(boots[0]["node"]);
+    std::printf("%s\n%s\n", paint(global, "1", "latest boot").c_str(), in_words(boots[0]["text"]).c_str());
+  }
+  print_stopped(global, boots, latest);
+  table tasks{{"task", "waits for"}};
+  for (const auto& t : status["tasks"]) tasks.push_back({in_words(t["name"]), in_words(t["waits_for"])});
+  print_table(stdout, global, "tasks", tasks);
+  if (boots.size() > 1) std::printf("netlab status NODE tells the boot of one node, --boots all of them\n");
+}
+
 } // namespace
 
 int status(const api&, const global_options& given, words w) {
   auto global = given;
   global.colour = global.colour && ::isatty(1) == 1;
   bool as_json = w.take_switch("--json");
+  bool all_boots = w.take_switch("--boots");
   auto node = w.take_next();
-  if (auto extra = w.leftover({"--json"}); !extra.empty()) return usage_error(extra);
+  if (auto extra = w.leftover({"--json", "--boots"}); !extra.empty()) return usage_error(extra);
   auto got = ask(global, {{"verb", "status"}});
   if (!got) {
     std::fprintf(stderr, "netlab: %s\n", got.error().message.c_str());
@@ -102,23 +116,11 @@ int status(const api&, const global_options& given, words w) {
     std::printf("%s\n", got->dump(2).c_str());
     return ok;
   }
-  table services{{"service", "name", "listens", "state", ""}};
-  for (const auto& s : (*got)["services"]) {
-    if (!s.contains("running")) continue;
-    services.push_back({text(s["kind"]), text(s["name"]), text(s["endpoints"]),
-                        s["running"].get<bool>() ? "running" : "stopped", text(s["status"])});
+  if (node || all_boots) {
+    std::fputs(in_words((*timeline)["text"]).c_str(), stdout);
+  } else {
+    print_overview(global, *got);
   }
-  print(global, "services", services);
-  table nodes{{"node", "role", "mac", "address", ""}};
-  for (const auto& n : (*got)["nodes"])
-    nodes.push_back({text(n["name"]), text(n["role"]), text(n["mac"]), text(n["address"]),
-                     n["declared"].get<bool>() ? "" : "met on the wire"});
-  print(global, "nodes", nodes);
-  if (timeline && timeline->contains("text") && !text((*timeline)["text"]).empty())
-    std::printf("%s\n%s\n", paint(global, "1", "boots").c_str(), text((*timeline)["text"]).c_str());
-  table tasks{{"task", "waits for"}};
-  for (const auto& t : (*got)["tasks"]) tasks.push_back({text(t["name"]), text(t["waits_for"])});
-  print(global, "tasks", tasks);
   return ok;
 }
 

@@ -22,6 +22,8 @@ struct facts {
   bool kernel = false; // a kernel or UKI arrived whole
 
   bool after(boot_stage stage) const { return boot.furthest >= stage; }
+  // What runs is no firmware any more: it asks DHCP by itself, and fetches no boot file.
+  bool system() const { return kernel || after(boot_stage::config); }
   bool netboots() const {
     return !boot.architecture.empty() || !evidence.boot_file.empty() || loader || after(boot_stage::tftp);
   }
@@ -119,25 +121,27 @@ const rule rules[] = {
      }},
     // iPXE's or the next loader's own DHCP round.
     {&messages::boot_file_not_fetched, 10s,
-     [](const facts& f) { return f.at == boot_stage::ack && f.loader; },
+     [](const facts& f) { return f.at == boot_stage::ack && f.loader && !f.system(); },
      [](const facts& f) {
        return "runs its boot loader and has an address, but never asked for " + file(f);
      }},
     {&messages::boot_no_boot_file, 10s,
-     [](const facts& f) { return f.at == boot_stage::ack && f.netboots() && !f.evidence.boot_file_offered; },
+     [](const facts& f) {
+       return f.at == boot_stage::ack && f.netboots() && !f.system() && !f.evidence.boot_file_offered;
+     },
      [](const facts& f) {
        auto arch = f.boot.architecture.empty() ? "" : " (" + printable(f.boot.architecture) + ")";
        return "has its address, but no profile or boot file matched it" + arch;
      }},
     {&messages::boot_other_server_file, 10s,
      [](const facts& f) {
-       return f.at == boot_stage::ack && f.netboots() && !f.evidence.other_servers.empty();
+       return f.at == boot_stage::ack && f.netboots() && !f.system() && !f.evidence.other_servers.empty();
      },
      [](const facts& f) {
        return "has its address and never asked us for " + file(f) + "; seen here: " + others(f);
      }},
     {&messages::boot_file_not_fetched, 10s,
-     [](const facts& f) { return f.at == boot_stage::ack && f.netboots(); },
+     [](const facts& f) { return f.at == boot_stage::ack && f.netboots() && !f.system(); },
      [](const facts& f) {
        auto out = "has its address and never asked for " + file(f);
        if (f.evidence.reached_us)

@@ -207,7 +207,7 @@ netlab.main(function()
   end
   steps.dhcp(report, 0)
   if report.failure then
-    local remedy = #report.offers == 0 and "Nobody offered an address: is the server on this network, and UDP port 67 open?"
+    local remedy = #report.offers == 0 and "Nobody offered an address. A netlab on this network says why in its log and in netlab status; else: is the server up, and UDP port 67 open?"
       or "Its log says why it did not go on."
     return steps.stop("dhcp", report.failure.message, remedy)
   end
