@@ -7,6 +7,7 @@ namespace netlab::lua {
 api describe_everything() {
   api out;
   bind_args(out);
+  bind_assets(out);
   bind_boot(out);
   bind_clock(out);
   bind_dhcp(out);

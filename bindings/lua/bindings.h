@@ -8,6 +8,7 @@ class host;
 // One function a file, one file a room: each adds its constructors, functions and handle kinds.
 // A new room adds its line here and in describe_everything().
 void bind_args(api&);
+void bind_assets(api&);
 void bind_boot(api&);
 void bind_clock(api&);
 void bind_dhcp(api&);

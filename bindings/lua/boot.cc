@@ -242,8 +242,10 @@ int boot_once(call& c) {
 
 void boot_object::served_by_http(std::uint16_t port) {
   // The first server's port goes into URLs: a recipe that has a plain and a TLS one lists the plain first.
-  if (!has_http) settings.http_port = port;
+  // Port 0 gets its number when the server is bound, and is told again then.
+  if (!has_http || settings.http_port == 0) settings.http_port = port;
   has_http = true;
+  if (service_) service_->served_by_http(settings.http_port);
 }
 
 void boot_object::make(host& h, bool running) {
@@ -269,7 +271,7 @@ result<void> boot_object::check(host& h) {
   make(h, false);
   for (const auto& issue : service_->check()) {
     if (issue.level == log_level::error)
-      h.mistake(where(), kind(), {"", issue.text + " [" + issue.id + "]"});
+      h.mistake(where(), kind(), {issue.option, issue.text + " [" + issue.id + "]"});
     else
       notes_.push_back(issue.text + " [" + issue.id + "]");
   }

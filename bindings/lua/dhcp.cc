@@ -77,14 +77,15 @@ public:
   std::string default_name() const override { return lan ? "dhcp-" + lan->name() : "dhcp"; }
 
   result<void> check(host& h) override {
-    if (boot && !boot->has_http && !boot->has_tftp)
-      return fail(errc::invalid,
-                  "no server of the recipe serves boot.service \"" + boot->name() +
-                      "\": list it in `serve` of an http.server or tftp.server",
-                  "boot");
+    bool servers_whole = !h.mistaken("http.server") && !h.mistaken("tftp.server");
+    if (boot && !boot->has_http && !boot->has_tftp && servers_whole)
+      h.mistake(where(), kind(),
+                {"boot", "no server of the recipe serves boot.service \"" + boot->name() +
+                             "\": list it in `serve` of an http.server or tftp.server"});
     settings.config.name = name();
     add_nodes(h);
-    for (const auto& e : dhcp::check(settings.config)) h.mistake(where(), kind(), {e.op, e.message});
+    for (const auto& e : dhcp::check(settings.config))
+      h.mistake(where(), kind(), {e.op == "dhcp.config" ? "" : e.op, e.message});
     if (h.state_folder().empty())
       notes_.emplace_back(
           "leases are kept in memory only: name a folder with netlab.state to keep them over a restart");
@@ -100,7 +101,8 @@ public:
       return out;
     }
     if (settings.listen) return {{"udp", {*settings.listen, settings.port}}};
-    return {};
+    // It binds to the interface, so that another program's socket on another interface is no conflict.
+    return {{"udp", {lan->address.address, settings.port}, false}};
   }
 
   result<void> start(host& h) override {

@@ -7,6 +7,7 @@
 #include "bindings.h"
 #include "bundle.h"
 #include "handle.h"
+#include "held_endpoints.h"
 #include "messages.h"
 #include "netlab/files.h"
 #include "netlab/text.h"
@@ -109,6 +110,7 @@ void host::mistake(const position& call, const std::string& constructor, const o
     if (auto line = line_of_option(source->second, call.line, callee, looked_up)) at.line = *line;
   }
   auto joint = shown.empty() || shown.front() == '[' ? "" : ".";
+  mistaken_.insert(constructor);
   problems_.add(at, constructor + joint + shown + ": " + m.text);
 }
 
@@ -172,7 +174,9 @@ void host::declare(const std::string& chunk) {
       {"the recipe's top level", {chunk.substr(1), 1}, nullptr, true, options_.vm.declare_slice});
   if (!t->finished()) {
     problems_.add({}, chunk.substr(1) + ": the top level must not wait");
-  } else if (!t->outcome().ok && !stopped_declaring_) {
+  } else if (t->outcome().ok) {
+    declared_ = true;
+  } else if (!stopped_declaring_) {
     const auto& why = t->outcome().failure.message;
     // A raised mistake carries its own "file:line: "; it goes into the list like the recorded ones.
     position at;
@@ -191,6 +195,7 @@ void host::declare(const std::string& chunk) {
 
 void host::link() {
   phase_ = phase::link;
+  if (!declared_) return; // half a recipe: what is missing is no mistake of its own
   for (const auto& s : graph_->services()) {
     auto checked = s->check(*this);
     if (!checked) mistake(s->where(), s->kind(), {checked.error().op, checked.error().message});
@@ -203,6 +208,11 @@ result<void> host::start() {
   if (!state_folder_.empty()) {
     if (auto made = world_.files.make_folders(state_folder_, 0750); !made)
       return fail(made.error().code, "the state folder cannot be made: " + made.error().message, "state");
+  }
+  if (auto held = held_endpoints(*graph_, world_); !held.empty()) {
+    std::string text;
+    for (const auto& line : held) text += (text.empty() ? "" : "; ") + line;
+    return fail(errc::exists, text, "start");
   }
   auto services = graph_->services();
   if (!services.empty()) story_->start();

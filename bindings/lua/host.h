@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -68,6 +69,9 @@ public:
 
   // Records a mistake of a constructor at the line of the option at fault; see option_mistake::path.
   void mistake(const position& call, const std::string& constructor, const option_mistake& m);
+  // Whether one of that kind was not made, or not whole, because of a mistake: what seems to be missing of it
+  // is no second one.
+  bool mistaken(const std::string& constructor) const { return mistaken_.contains(constructor); }
 
   // Runs a recipe's handler as a task of its own: `push` leaves the arguments. A failure is logged with
   // the handler's name and never reaches the caller.
@@ -137,7 +141,8 @@ private:
   position main_at_;
   std::vector<std::function<void()>> jobs_;
   int kept_ = 0;
-  bool main_running_ = false, stopped_declaring_ = false;
+  bool main_running_ = false, stopped_declaring_ = false, declared_ = false;
+  std::set<std::string> mistaken_;
   int exit_code_ = 0;
   std::function<void(int)> on_end_;
   std::vector<std::function<void()>> on_stopped_;

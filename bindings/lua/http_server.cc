@@ -95,7 +95,7 @@ void ask_recipe(host& h, const shared_reference& fn, const std::string& name,
   stack_guard guard(L);
   fn->push(L);
   push_call(L, *held->call);
-  auto t = h.tasks().spawn(L, 1, {name, {}, nullptr, false, {}});
+  auto t = h.tasks().spawn(L, 1, {name, {}, nullptr, false, {}, true});
   h.tasks().when_finished(t, [&h, t, held] {
     const auto& outcome = t->outcome();
     if (!outcome.ok)
@@ -126,7 +126,11 @@ public:
 
   std::vector<claimed_endpoint> endpoints() const override {
     std::vector<claimed_endpoint> out;
-    for (const auto& l : listen) out.push_back({"tcp", bound_.empty() ? l.endpoint : bound_[out.size()]});
+    if (server_) {
+      for (const auto& e : on_bytes_loop(*host_, [this] { return bound_; })) out.push_back({"tcp", e});
+      return out;
+    }
+    for (const auto& l : listen) out.push_back({"tcp", l.endpoint});
     return out;
   }
 
@@ -139,7 +143,11 @@ public:
       chain_ = std::make_unique<source_chain>(std::move(sources));
       remote_ = make_remote_source(*chain_, h.world().scheduler, h.bytes().scheduler);
     }
-    return on_bytes_loop(h, [&]() -> result<void> { return open(h); });
+    if (auto ok = on_bytes_loop(h, [&]() -> result<void> { return open(h); }); !ok) return ok;
+    if (!tls && listen[0].endpoint.port == 0)
+      for (const auto& e : entries)
+        if (auto* s = dynamic_cast<served_source*>(e.get())) s->served_by_http(endpoints()[0].local.port);
+    return {};
   }
 
   void drain(std::function<void()> done) override {
@@ -187,7 +195,6 @@ private:
       if (!ok) return ok;
     }
     for (std::size_t i = 0; i < listen.size(); ++i) bound_.push_back(listen[i].endpoint);
-    bound_[0] = listen[0].endpoint;
     for (std::size_t i = 0; i < listen.size(); ++i)
       if (auto ok = bind(bytes, i); !ok) return ok;
     return {};
@@ -237,7 +244,7 @@ schema server_schema() {
       optional("name", type::string(), "how messages and commands call it"),
       required("listen", type::listen(), "where: \"addr:port\", lan:at(port), or a list of them"),
       required("serve", type::list(type::handle("asset.source|http.entry")),
-               "what: boot services, netlab.http.files and netlab.http.route"),
+               "what: boot services, netlab.http.files, netlab.http.route and netlab.assets.handler"),
       optional("tls",
                type::table({required("certificate", type::path(), "certificate chain, PEM"),
                             required("key", type::path(), "private key, PEM")}),

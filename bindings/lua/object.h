@@ -52,6 +52,7 @@ private:
 struct claimed_endpoint {
   std::string protocol; // "udp", "tcp"
   endpoint local;
+  bool probe = true; // whether binding it for a moment tells if somebody else holds it
 };
 
 // A room's server in the recipe's graph. The order of calls: check() of every service, start() of every

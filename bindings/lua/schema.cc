@@ -190,7 +190,15 @@ std::string expectation(const option_type& t) {
   case type_kind::map: return "a table of names to " + type_name(t.inner[0]);
   case type_kind::enumeration: return joined(quoted(t.words));
   case type_kind::handle:
-    for (const auto& k : handle_kinds(t.text)) parts.push_back("netlab." + k);
+    for (const auto& k : handle_kinds(t.text)) {
+      // Kinds that several functions make are called by those.
+      if (k == "asset.source")
+        parts.insert(parts.end(), {"netlab.boot.service", "netlab.assets.handler"});
+      else if (k == "http.entry")
+        parts.insert(parts.end(), {"netlab.http.files", "netlab.http.route"});
+      else
+        parts.push_back("netlab." + k);
+    }
     return "what " + joined(parts) + " returns";
   case type_kind::function: return t.text.empty() ? "a function" : t.text;
   case type_kind::url: return "a URL such as \"" + std::string(split(t.text, ',')[0]) + "://example.org/\"";

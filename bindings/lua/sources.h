@@ -14,7 +14,7 @@ public:
   virtual ~served_source() = default;
   // Lives on the control loop, made by the time services start; null before.
   virtual asset_source* source() = 0;
-  // A server of the recipe serves it; said while the recipe declares.
+  // A server of the recipe serves it; said while the recipe declares, and once more when port 0 is bound.
   virtual void served_by_http(std::uint16_t port) { (void)port; }
   virtual void served_by_tftp() {}
 };

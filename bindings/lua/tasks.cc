@@ -57,6 +57,7 @@ task_ptr tasks::make(lua_State* from, int arguments, task_options options) {
   t->name_ = std::move(options.name);
   t->where_ = std::move(options.where);
   t->quiet_ = options.quiet;
+  t->logged_ = options.logged;
   t->slice_limit_ = options.slice_limit > duration{} ? options.slice_limit : vm_.options().slice;
   t->parent_ = options.parent;
   if (options.parent) options.parent->children_.push_back(t);
@@ -170,7 +171,8 @@ void tasks::finish(const task_ptr& t) {
   t->children_.clear();
   for (auto& child : children) cancel(child);
   bool cancelled = t->cancelled_ && t->outcome_.failure.code == errc::cancelled;
-  if (!t->outcome_.ok && !cancelled && !t->quiet_ && t->on_finish_.empty() && on_failure) on_failure(*t);
+  bool unheard = t->logged_ || (!t->quiet_ && t->on_finish_.empty());
+  if (!t->outcome_.ok && !cancelled && unheard && on_failure) on_failure(*t);
   auto waiting = std::move(t->on_finish_);
   t->on_finish_.clear();
   for (auto& fn : waiting) fn();

@@ -43,6 +43,7 @@ private:
   state state_ = state::ready;
   bool cancelled_ = false;
   bool answers_at_once_ = false; // called synchronously: must not wait
+  bool logged_ = false;          // a failure is logged whoever waits
   bool quiet_ = false;           // somebody looks at the outcome: a failure is not logged
   duration slice_limit_{};
   lua_State* co_ = nullptr;
@@ -82,6 +83,9 @@ struct task_options {
   task_ptr parent;
   bool quiet = false;
   duration slice_limit{}; // zero: the VM's
+  // A failure is logged although somebody waits for the end: who waits answers a client, and only the log
+  // tells the operator why.
+  bool logged = false;
 };
 
 // Runs tasks on pooled coroutines. Owned by the host; control loop only; dies before the VM.

@@ -25,6 +25,14 @@ public:
 
   std::vector<claimed_endpoint> endpoints() const override {
     std::vector<claimed_endpoint> out;
+    if (server_) {
+      // Port 0 is known by its number once bound; an address that is waited for is not among them.
+      auto bound = on_bytes_loop(*host_, [this] { return server_->local(); });
+      if (bound.size() == listen.size()) {
+        for (const auto& e : bound) out.push_back({"udp", e});
+        return out;
+      }
+    }
     for (const auto& l : listen) out.push_back({"udp", l.endpoint});
     return out;
   }
@@ -84,11 +92,12 @@ private:
 schema server_schema() {
   schema s;
   s.name = "tftp.server";
-  s.help = "A read-only TFTP server for boot services and a folder.";
+  s.help = "A read-only TFTP server for boot services, files that the recipe makes and a folder.";
   s.options = {
       optional("name", type::string(), "how messages and commands call it"),
       required("listen", type::listen(), "where: \"addr:port\", lan:at(port), or a list of them"),
-      optional("serve", type::list(type::handle("asset.source")), "boot services, asked in order"),
+      optional("serve", type::list(type::handle("asset.source")),
+               "boot services and netlab.assets.handler, asked in order"),
       optional("root", type::path(), "a folder whose files are served; asked after `serve`"),
       with_default("single_port", type::boolean(), false,
                    "answer from the port that was asked, for firewalls that lose track of a second one"),

@@ -53,6 +53,7 @@
 ---@field version string
 ---@field null lightuserdata
 local netlab = {}
+netlab.assets = {}
 netlab.boot = {}
 netlab.dhcp = {}
 netlab.err = {}
@@ -65,6 +66,10 @@ netlab.process = {}
 netlab.testing = {}
 netlab.tftp = {}
 netlab.yaml = {}
+
+---Files made on request, for `serve` of HTTP and TFTP servers.
+---@class netlab.assets.handler
+local handle_assets_handler = {}
 
 ---A virtual iPXE. Actions: { what = "fetch", url, purpose }, "sleep", "boot" { kernel, cmdline, initrds }, "exit" { code }, "failed" { url, line, why }.
 ---@class netlab.boot.ipxe
@@ -414,7 +419,7 @@ function netlab.dhcp.server(options) end
 ---@class netlab.http.server.options
 ---@field name? string how messages and commands call it
 ---@field listen string|netlab.listen|(string|netlab.listen)[] where: "addr:port", lan:at(port), or a list of them (required)
----@field serve (netlab.asset.source|netlab.http.entry)[] what: boot services, netlab.http.files and netlab.http.route (required)
+---@field serve (netlab.asset.source|netlab.http.entry)[] what: boot services, netlab.http.files, netlab.http.route and netlab.assets.handler (required)
 ---@field tls? netlab.http.server.options.tls serve HTTPS with this certificate
 ---@field header_limit? string request line and headers (default "16KiB")
 ---@field body_limit? string of a request, for handlers (default "1MiB")
@@ -458,7 +463,7 @@ function netlab.nodes(options) end
 ---@class netlab.tftp.server.options
 ---@field name? string how messages and commands call it
 ---@field listen string|netlab.listen|(string|netlab.listen)[] where: "addr:port", lan:at(port), or a list of them (required)
----@field serve? netlab.asset.source[] boot services, asked in order
+---@field serve? netlab.asset.source[] boot services and netlab.assets.handler, asked in order
 ---@field root? string a folder whose files are served; asked after `serve`
 ---@field single_port? boolean answer from the port that was asked, for firewalls that lose track of a second one (default false)
 ---@field max_blksize? integer the largest block size granted (default 65464)
@@ -469,7 +474,7 @@ function netlab.nodes(options) end
 ---@field transfers? integer at a time (default 1024)
 ---@field transfers_per_client? integer at a time, by address (default 64)
 
----A read-only TFTP server for boot services and a folder.
+---A read-only TFTP server for boot services, files that the recipe makes and a folder.
 ---@param options netlab.tftp.server.options
 ---@return netlab.tftp.server
 function netlab.tftp.server(options) end
@@ -478,6 +483,16 @@ function netlab.tftp.server(options) end
 ---@param options netlab.option[] { name, type, default, required, help }
 ---@return table<string, any> values # by name; nil where neither given nor defaulted
 function netlab.args(options) end
+
+---@class netlab.assets.handler.options
+---@field name? string how messages call it
+---@field timeout? string for one answer; the task is cancelled then (default "30s")
+
+---Files that the recipe makes when they are asked for: an entry of `serve` of tftp.server and http.server. function(request) may wait; it returns text, { text, content_type }, { file = "beside the recipe" }, nil when there is no such file (the next of `serve` is asked), or nil and why. request is { protocol = "tftp" or "http", path, query, client, server, head, secure, user_agent }.
+---@param handler function
+---@param options? netlab.assets.handler.options
+---@return assets.handler
+function netlab.assets.handler(handler, options) end
 
 ---A virtual iPXE that runs scripts; its methods return the next action.
 ---@param settings table iPXE's settings: mac, uuid, serial, buildarch, platform, net0/ip …

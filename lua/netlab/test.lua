@@ -185,6 +185,120 @@ function test.check(recipe, arguments, path)
   return netlab.testing.check(recipe, arguments or {}, path)
 end
 
+---@class netlab.test.running A recipe that runs as a `netlab run` of its own.
+---@field folder string where its recipe, state and log lie
+---@field state string its state folder
+---@field pid integer
+local running = {}
+running.__index = running
+
+---What `netlab status --json` says of it, or nil and why.
+function running:status()
+  local got, err = netlab.process.run { argv = { netlab.testing.program(), "--state", self.state, "status", "--json" } }
+  if not got then
+    return nil, err
+  elseif got.exit_code ~= 0 then
+    return nil, got.errors
+  end
+  return netlab.json.decode(got.output)
+end
+
+---The endpoint that a service of this kind is bound to, such as "127.0.0.1:40123". `name` picks one of several.
+function running:endpoint(kind, name)
+  for _, service in ipairs(test.truthy(self:status()).services) do
+    if service.kind == kind and (not name or service.name == name) then
+      return (service.endpoints[1]:gsub("^%a+ ", ""))
+    end
+  end
+  failed(("no %s runs%s"):format(kind, name and " as " .. name or ""))
+end
+
+---The sum of a counter over all its labels, or over those that have the given ones.
+function running:counter(name, labels)
+  local sum = 0
+  for _, sample in ipairs(test.truthy(self:status()).counters) do
+    local fits = sample.name == name
+    for key, value in pairs(labels or {}) do
+      fits = fits and sample.labels[key] == value
+    end
+    sum = sum + (fits and sample.value or 0)
+  end
+  return sum
+end
+
+---The first step of this stage in the boot of a node, or nil.
+function running:step(node, stage)
+  for _, boot in ipairs(test.truthy(self:status()).boots) do
+    for _, step in ipairs(boot.node == node and boot.steps or {}) do
+      if step.stage == stage then
+        return step
+      end
+    end
+  end
+end
+
+---What it logged so far.
+function running:log()
+  return netlab.fs.read(self.folder .. "/log") or ""
+end
+
+---Calls `fn` until it returns a value, and returns that. Fails with the log when the recipe has ended.
+function running:await(fn, what)
+  while true do
+    local value = fn()
+    if value then
+      return value
+    elseif self.ended then
+      failed(("the recipe ended before %s:\n%s"):format(what or "that", self:log()))
+    end
+    netlab.sleep "5ms"
+  end
+end
+
+---Waits until the log holds the text (plain), and returns the log.
+function running:logged(text)
+  return self:await(function()
+    local log = self:log()
+    return log:find(text, 1, true) and log
+  end, "it logged " .. show(text))
+end
+
+---Sends a signal, "TERM" unless given, waits for the end and returns { exit_code, signal, … }.
+function running:stop(signal)
+  netlab.process.run { argv = { "kill", "-" .. (signal or "TERM"), tostring(self.pid) } }
+  return test.truthy(self.task:wait "10s")
+end
+
+---Runs a recipe given as text in a netlab of its own, waits until it is ready and returns it. It is killed when
+---the case ends. options: `folder` (of an earlier run, to start again on its state), `arguments` of the recipe,
+---`netlab` (global options, such as { "--jit" }; by default those of this run), `deadline`.
+function test.run(recipe, options)
+  options = options or {}
+  local folder = options.folder or test.folder()
+  local self = setmetatable({ folder = folder, state = folder .. "/state" }, running)
+  local prefix = 'local netlab = require "netlab"; netlab.state "state"; '
+  test.truthy(netlab.fs.write(folder .. "/recipe.lua", prefix .. recipe))
+  netlab.fs.write(folder .. "/log", "")
+  netlab.fs.write(folder .. "/pid", "")
+  local argv = { "sh", "-c", 'echo $$ > pid; exec "$@" 2> log', "sh", netlab.testing.program() }
+  for _, word in ipairs(options.netlab or (netlab.testing.jit() and { "--jit" } or {})) do
+    argv[#argv + 1] = word
+  end
+  argv[#argv + 1] = "run"
+  argv[#argv + 1] = folder .. "/recipe.lua"
+  for _, word in ipairs(options.arguments or {}) do
+    argv[#argv + 1] = word
+  end
+  self.task = netlab.spawn(function()
+    local result, err = netlab.process.run { argv = argv, folder = folder, timeout = options.deadline or "5m" }
+    self.ended = true
+    return result, err
+  end)
+  self:logged "NL-HOST-001"
+  self.pid = tonumber((netlab.fs.read(folder .. "/pid"):match "%d+"))
+  return self
+end
+
 local function remove_tree(path)
   for _, entry in ipairs(netlab.fs.list(path) or {}) do
     local inside = netlab.fs.join(path, entry.name)

@@ -63,7 +63,7 @@ int check(const api& a, const global_options& global, words w) {
       options_for(global, *file, w.rest()));
   h.load();
   if (h.early_exit) return *h.early_exit;
-  if (h.mistakes().empty()) h.link();
+  h.link();
   if (!h.mistakes().empty()) return report(global, h);
   std::size_t notes = 0;
   for (const auto& s : h.graph().services())
@@ -97,7 +97,7 @@ int run(const api& a, const global_options& global, words w) {
         options_for(global, *file, w.rest()));
     h.load();
     if (h.early_exit) return *h.early_exit;
-    if (h.mistakes().empty()) h.link();
+    h.link();
     if (!h.mistakes().empty()) return report(global, h);
 
     std::unique_ptr<control_server> control;

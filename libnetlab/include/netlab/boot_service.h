@@ -78,6 +78,7 @@ struct check_issue {
   log_level level = log_level::warn; // error: the recipe cannot be right; warn: some machine will not boot
   std::string id;                    // "NL-BOOT-007"
   std::string text;
+  std::string option; // the one at fault: "groups[2].profile"; empty: the whole
 };
 
 // Everything that a netbooting machine asks for after its address: loaders, scripts, kernels, unified images

@@ -43,26 +43,28 @@ bool may_be_uuid(std::string_view pattern) {
 std::vector<check_issue> service::check() const {
   std::vector<check_issue> out;
   const auto& options = impl_->options;
-  auto add = [&](const message& what, log_level level, std::string text) {
-    out.push_back({level, what.id, std::move(text)});
+  auto add = [&](const message& what, log_level level, std::string text, std::string option = {}) {
+    out.push_back({level, what.id, std::move(text), std::move(option)});
   };
   std::vector<std::string_view> names;
   for (const auto& p : options.profiles) names.push_back(p.name);
 
   std::set<std::string_view> seen;
   for (const auto& p : options.profiles) {
+    auto at = "profiles." + p.name;
     if (!is_plain_name(p.name))
       add(bad_name, log_level::error,
-          "profile \"" + printable(p.name) + "\": a name may hold only letters, digits, '.', '_' and '-'");
+          "profile \"" + printable(p.name) + "\": a name may hold only letters, digits, '.', '_' and '-'",
+          at);
     if (!seen.insert(p.name).second)
-      add(bad_name, log_level::error, "two profiles are called \"" + printable(p.name) + "\"");
+      add(bad_name, log_level::error, "two profiles are called \"" + printable(p.name) + "\"", at);
     for (const auto& [arch, files] : p.variants)
       if (parse_cpu(arch) == cpu::unknown)
         add(bad_name, log_level::error,
             "profile \"" + p.name + "\": unknown processor \"" + printable(arch) + "\"" +
                 did_you_mean(arch, processors));
     if (p.variants.empty() && !p.common.kernel && !p.common.uki)
-      add(bad_profile, log_level::error, "profile \"" + p.name + "\" has neither a kernel nor a uki");
+      add(bad_profile, log_level::error, "profile \"" + p.name + "\" has neither a kernel nor a uki", at);
 
     std::vector<cpu> targets;
     for (const auto& [arch, files] : p.variants)
@@ -73,7 +75,7 @@ std::vector<check_issue> service::check() const {
     for (auto target : targets) {
       auto files = resolve(p, target);
       if (!files) {
-        if (!p.variants.empty()) add(bad_profile, log_level::error, files.error().message);
+        if (!p.variants.empty()) add(bad_profile, log_level::error, files.error().message, at);
         continue;
       }
       std::vector<std::string> values = files->initrd;
@@ -82,7 +84,7 @@ std::vector<check_issue> service::check() const {
         if (is_url(value) || !checked.insert(value).second) continue;
         auto path = impl_->local_path(value);
         if (!path)
-          add(*path.error().what, log_level::error, "profile \"" + p.name + "\": " + path.error().text);
+          add(*path.error().what, log_level::error, "profile \"" + p.name + "\": " + path.error().text, at);
         else if (!is_regular_file(*path))
           add(asset_missing, log_level::warn, "profile \"" + p.name + "\": there is no file " + *path);
       }
@@ -111,10 +113,12 @@ std::vector<check_issue> service::check() const {
   bool has_default = false;
   for (std::size_t i = 0; i < options.groups.size(); ++i) {
     const auto& g = options.groups[i];
+    auto at = "groups[" + std::to_string(i + 1) + "]";
     auto label = "group " + (g.name.empty() ? std::to_string(i + 1) : "\"" + printable(g.name) + "\"");
     if (!impl_->profiles.contains(g.profile))
       add(unknown_profile, log_level::error,
-          label + ": there is no profile \"" + printable(g.profile) + "\"" + did_you_mean(g.profile, names));
+          label + ": there is no profile \"" + printable(g.profile) + "\"" + did_you_mean(g.profile, names),
+          at + ".profile");
     if (g.match.empty()) {
       if (has_default)
         add(second_default_group, log_level::warn,
@@ -123,25 +127,28 @@ std::vector<check_issue> service::check() const {
     }
     for (const auto& s : g.match) {
       auto key = to_lower(s.key);
+      auto selector = at + ".match." + s.key;
       if (s.any.empty())
         add(bad_selector, log_level::error,
-            label + ": " + printable(s.key) + " has an empty list and matches nothing");
+            label + ": " + printable(s.key) + " has an empty list and matches nothing", selector);
       for (const auto& pattern : s.any) {
         if (key == "mac" && !may_be_mac(pattern))
-          add(bad_selector, log_level::error,
-              label + ": \"" + printable(pattern) + "\" is not a MAC address");
+          add(bad_selector, log_level::error, label + ": \"" + printable(pattern) + "\" is not a MAC address",
+              selector);
         if (key == "uuid" && !may_be_uuid(pattern))
-          add(bad_selector, log_level::error, label + ": \"" + printable(pattern) + "\" is not a UUID");
+          add(bad_selector, log_level::error, label + ": \"" + printable(pattern) + "\" is not a UUID",
+              selector);
         if (key == "arch" && parse_cpu(pattern) == cpu::unknown &&
             pattern.find_first_of("*?") == std::string::npos)
           add(bad_selector, log_level::error,
               label + ": unknown processor \"" + printable(pattern) + "\"" +
-                  did_you_mean(pattern, processors));
+                  did_you_mean(pattern, processors),
+              selector);
       }
     }
   }
   if (!options.url.empty() && !options.url.starts_with("http://") && !options.url.starts_with("https://"))
-    add(no_http, log_level::error, "url \"" + printable(options.url) + "\" is not an HTTP address");
+    add(no_http, log_level::error, "url \"" + printable(options.url) + "\" is not an HTTP address", "url");
   return out;
 }
 

@@ -56,6 +56,10 @@ std::vector<error> check(const server_config& config) {
   for (std::size_t i = 0; i < config.networks.size(); ++i) {
     const auto& n = config.networks[i];
     auto where = "network \"" + n.name + "\"";
+    // The first network's options are the server's own; those of others stand in a list.
+    auto at = [&](const char* option, errc code, const std::string& what) {
+      out.push_back({code, what, i == 0 ? option : "dhcp.config"});
+    };
     if (!names.insert(n.name).second) bad(errc::conflict, where + " is there twice");
     if (!n.subnet.address.is_v4() || n.subnet.prefix == 0 || n.subnet.prefix > 30) {
       bad(errc::invalid, where + ": " + n.subnet.to_string() + " is not an IPv4 subnet of /1 to /30");
@@ -72,13 +76,15 @@ std::vector<error> check(const server_config& config) {
       const auto& r = n.ranges[k];
       if (!r.first.is_v4() || !r.last.is_v4() || !n.subnet.contains(r.first) || !n.subnet.contains(r.last) ||
           r.last < r.first)
-        bad(errc::invalid, where + ": range " + r.to_string() + " is not inside " + n.subnet.to_string());
+        at("range", errc::invalid,
+           where + ": range " + r.to_string() + " is not inside " + n.subnet.to_string());
       for (std::size_t j = 0; j < k; ++j)
         if (r.first <= n.ranges[j].last && n.ranges[j].first <= r.last)
-          bad(errc::conflict,
-              where + ": ranges " + r.to_string() + " and " + n.ranges[j].to_string() + " overlap");
+          at("range", errc::conflict,
+             where + ": ranges " + r.to_string() + " and " + n.ranges[j].to_string() + " overlap");
     }
-    if (n.lease < std::chrono::seconds(1)) bad(errc::invalid, where + ": lease is shorter than a second");
+    if (n.lease < std::chrono::seconds(1))
+      at("lease", errc::invalid, where + ": lease is shorter than a second");
     if (n.lease_min > n.lease_max) bad(errc::invalid, where + ": lease_min is longer than lease_max");
     check_options(n.options, where, out);
   }
