@@ -191,7 +191,7 @@ result<object_ptr> create_boot(host& h, const options& o) {
   s.ipxe = paths(o, "ipxe");
   s.stub = paths(o, "stub");
   s.cache_bytes = o.get<byte_size>("cache_size").bytes;
-  const auto profiles = o.get<value_map>("profiles");
+  const auto& profiles = o.get<value_map>("profiles");
   for (const auto& item : profiles.items) {
     const auto& fields = item.value.as<options>();
     boot::profile p;

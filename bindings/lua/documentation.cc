@@ -292,7 +292,7 @@ std::string doc_markdown(const api& a) {
   out += "## Handles\n\n";
   for (const auto& [name, k] : a.kinds()) {
     bool made = std::any_of(a.constructors().begin(), a.constructors().end(),
-                            [&](const auto& c) { return c.second.kind == name; });
+                            [&kind = name](const auto& c) { return c.second.kind == kind; });
     if (made) continue; // described with its constructor
     out += "### " + name + "\n\n" + k.help + "\n\n";
     for (const auto& f : k.fields) out += "- `." + f.name + "`" + results_text(f) + ": " + f.help + "\n";

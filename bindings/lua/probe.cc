@@ -85,7 +85,7 @@ int dhcp_probe(call& c) {
   if (transport.interface.empty() == !transport.server)
     c.refuse("exactly one of \"interface\" and \"server\" is needed");
   dhcp::client_options what;
-  auto kind = o.get<std::string>("kind");
+  const auto& kind = o.get<std::string>("kind");
   what.kind = kind == "plain"       ? dhcp::client_kind::plain
               : kind == "http_boot" ? dhcp::client_kind::http_boot
               : kind == "ipxe"      ? dhcp::client_kind::ipxe

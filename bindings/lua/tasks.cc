@@ -115,8 +115,8 @@ result<void> tasks::ask(const reference& fn, const std::string& name,
   return out;
 }
 
-void tasks::run(const task_ptr& t, int arguments) {
-  auto keep = t; // the last owner may be dropped while it runs
+// By value: the last owner may be dropped while it runs.
+void tasks::run(task_ptr t, int arguments) {
   auto outer = std::exchange(current_, t);
   t->state_ = task::state::running;
   int status = vm_.resume(t->co_, arguments, t->name_, t->slice_limit_);

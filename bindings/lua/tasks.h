@@ -130,7 +130,7 @@ private:
   coroutine acquire();
   void release(const task_ptr& t, bool reusable);
   task_ptr make(lua_State* from, int arguments, task_options options);
-  void run(const task_ptr& t, int arguments);
+  void run(task_ptr t, int arguments);
   void finish(const task_ptr& t);
   void wake(const std::weak_ptr<task>& which, std::uint64_t number, const waker::push_fn& push);
 

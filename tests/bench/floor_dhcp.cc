@@ -33,13 +33,15 @@ struct reply_template {
       std::memcpy(&bytes[at + 2], value, size);
       at += 2u + size;
     };
+    const std::uint8_t offer = 2, half_a_day[]{0, 0, 0xa8, 0xc0}, renew[]{0, 0, 0x54, 0x60},
+                       rebind[]{0, 0, 0x93, 0xa8}, mask[]{255, 0, 0, 0};
     type = at + 2;
-    put(53, "\x02", 1);
+    put(53, &offer, 1);
     put(54, server, 4);
-    put(51, "\x00\x00\xa8\xc0", 4); // 12 h
-    put(58, "\x00\x00\x54\x60", 4);
-    put(59, "\x00\x00\x93\xa8", 4);
-    put(1, "\xff\x00\x00\x00", 4);
+    put(51, half_a_day, 4);
+    put(58, renew, 4);
+    put(59, rebind, 4);
+    put(1, mask, 4);
     put(3, server, 4);
     put(6, server, 4);
     bytes[at] = 255;

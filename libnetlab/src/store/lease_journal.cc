@@ -592,19 +592,16 @@ void lease_journal::claim(lease next, done_fn done) {
   j.done = std::move(done);
   j.written = i.clock.wall();
   j.offset = j.written.time_since_epoch() - i.clock.now().time_since_epoch();
-  bool notify = false, full = false;
   {
-    std::lock_guard lock(i.mutex);
-    full = i.queue.size() + i.in_flight.load(std::memory_order_relaxed) >= i.options.max_waiting;
-    if (!full) {
+    std::unique_lock lock(i.mutex);
+    if (i.queue.size() + i.in_flight.load(std::memory_order_relaxed) < i.options.max_waiting) {
       i.queue.push_back(std::move(j));
-      notify = i.sleeping;
+      const bool notify = i.sleeping;
+      lock.unlock();
+      if (notify) i.wake.notify_one();
+      i.overloaded = false;
+      return;
     }
-  }
-  if (notify) i.wake.notify_one();
-  if (!full) {
-    i.overloaded = false;
-    return;
   }
   j.result.what = outcome::kind::failed;
   j.result.reason = std::to_string(i.options.max_waiting) + " leases wait for the disk already";
