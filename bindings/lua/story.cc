@@ -64,8 +64,27 @@ boot_evidence story::evidence(const boot_record& boot) const {
   return out;
 }
 
+bool story::boots(const boot_event& event) const {
+  if (!event.node.mac) return true; // HTTP and TFTP know the machine by its address only
+  bool asks = event.stage == boot_stage::discover || event.stage == boot_stage::offer ||
+              event.stage == boot_stage::ack || event.stage == boot_stage::nak;
+  return !asks || !event.architecture.empty() || booting_.contains(*event.node.mac);
+}
+
+bool story::wants(const boot_event& event) const {
+  bool passing = event.stage == boot_stage::discover || event.stage == boot_stage::offer;
+  return !passing || boots(event) || host_.world().log.enabled(log_level::debug);
+}
+
 void story::step(const boot_event& event) {
-  timeline_->record(event);
+  bool boot = boots(event);
+  if (boot) {
+    if (event.node.mac) {
+      if (booting_.size() > max_said) booting_.clear();
+      booting_.insert(*event.node.mac);
+    }
+    timeline_->record(event);
+  }
   auto& log = host_.world().log;
   // A machine that is refused asks again every few seconds; its log says it once a minute.
   if (!event.message_id.empty()) {
@@ -77,8 +96,9 @@ void story::step(const boot_event& event) {
   }
   // Refusals carry a catalogued message of their own room already; here they are a step like others.
   auto level = event.stage == boot_stage::refused || event.stage == boot_stage::nak ? log_level::warn
-               : event.done                                                         ? log_level::info
-                                                                                    : log_level::debug;
+               // Of an exchange that is no boot, only the result is worth a line.
+               : event.done && (boot || event.stage == boot_stage::ack) ? log_level::info
+                                                                        : log_level::debug;
   if (log.enabled(level)) {
     log_fields fields;
     if (event.node.mac) fields.emplace_back("mac", event.node.mac->to_string());
@@ -90,7 +110,7 @@ void story::step(const boot_event& event) {
     log.write(level, who(event.node) + " " + stage + (event.detail.empty() ? "" : ": " + event.detail),
               fields);
   }
-  if (!watch_) watch_ = host_.world().scheduler.every(look_every, [this] { look(); });
+  if (boot && !watch_) watch_ = host_.world().scheduler.every(look_every, [this] { look(); });
 }
 
 void story::look() {

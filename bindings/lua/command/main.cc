@@ -42,8 +42,8 @@ struct entry {
   const char* name;
   command_fn fn;
 };
-constexpr entry commands[] = {{"run", run}, {"check", check},   {"test", test},
-                              {"doc", doc}, {"plugin", plugin}, {"status", status}, {"probe", probe}};
+constexpr entry commands[] = {{"run", run},       {"check", check},   {"test", test},  {"doc", doc},
+                              {"plugin", plugin}, {"status", status}, {"probe", probe}};
 
 std::optional<log_level> level_of(const std::string& text) {
   for (auto level : {log_level::trace, log_level::debug, log_level::info, log_level::warn, log_level::error})

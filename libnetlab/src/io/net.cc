@@ -20,7 +20,8 @@ namespace {
 
 // One netlink request with its attributes (RFC 3549 §2.2): built in place, sent, answered.
 // `body_type` is the fixed part of its kind: ndmsg for neighbours, ifaddrmsg for addresses.
-template<class body_type> class netlink_request {
+template<class body_type>
+class netlink_request {
 public:
   netlink_request(std::uint16_t type, std::uint16_t flags) {
     header_().nlmsg_type = type;
@@ -185,7 +186,8 @@ private:
     r.attribute(NDA_DST, address.bytes());
   }
 
-  result<void> change_address(std::uint16_t type, std::uint16_t flags, std::uint32_t interface, const cidr& address) {
+  result<void> change_address(std::uint16_t type, std::uint16_t flags, std::uint32_t interface,
+                              const cidr& address) {
     netlink_request<ifaddrmsg> r(type, static_cast<std::uint16_t>(NLM_F_ACK | flags));
     r.body().ifa_family = address.address.is_v6() ? AF_INET6 : AF_INET;
     r.body().ifa_prefixlen = address.prefix;
@@ -214,7 +216,8 @@ private:
 
   // The kernel answers a request that asks for NLM_F_ACK before send() returns, so the blocking read is
   // short.
-  template<class T> result<void> transact(netlink_request<T>& r, const std::string& what) {
+  template<class T>
+  result<void> transact(netlink_request<T>& r, const std::string& what) {
     if (!requests_) requests_ = open_netlink(0, true);
     if (!requests_ || ::send(requests_.get(), r.bytes().data(), r.bytes().size(), 0) < 0)
       return system_fail(errno, what, "net.neighbour");
