@@ -1,6 +1,7 @@
 #include "tasks.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "netlab/text.h"
 #include "vm.h"
@@ -227,6 +228,16 @@ int tasks::wait(lua_State* L, const std::string& what, std::optional<duration> l
   return -1;
 }
 
+// Ours until then, not the scheduler's: what a task waited for must not outlive the host it was made with.
+void tasks::drop_later(std::shared_ptr<void> what) {
+  if (!what) return;
+  if (dropped_.empty())
+    scheduler_.post([this, alive = std::weak_ptr<int>(alive_)] {
+      if (!alive.expired()) auto now = std::exchange(dropped_, {});
+    });
+  dropped_.push_back(std::move(what));
+}
+
 void tasks::wake(const std::weak_ptr<task>& which, std::uint64_t number, const waker::push_fn& push) {
   auto t = which.lock();
   if (!t || t->finished() || t->wait_number_ != number) {
@@ -242,13 +253,8 @@ void tasks::wake(const std::weak_ptr<task>& which, std::uint64_t number, const w
   ++t->wait_number_; // even: this wait is over
   t->waits_for_.clear();
   // We may be inside the callback of what is dropped here: it goes on the loop's next turn.
-  if (t->pending_) scheduler_.post([dropped = std::move(t->pending_)] {});
-  t->pending_.reset();
-  if (t->deadline_) {
-    auto expired = std::make_shared<timer>(std::move(t->deadline_));
-    scheduler_.post([expired] {});
-    t->deadline_ = timer();
-  }
+  drop_later(std::exchange(t->pending_, nullptr));
+  if (t->deadline_) drop_later(std::make_shared<timer>(std::exchange(t->deadline_, timer())));
   int count = 0;
   try {
     count = push ? push(t->co_) : 0;

@@ -132,6 +132,7 @@ private:
   task_ptr make(lua_State* from, int arguments, task_options options);
   void run(task_ptr t, int arguments);
   void finish(const task_ptr& t);
+  void drop_later(std::shared_ptr<void> what);
   void wake(const std::weak_ptr<task>& which, std::uint64_t number, const waker::push_fn& push);
 
   vm& vm_;
@@ -139,6 +140,7 @@ private:
   std::vector<coroutine> free_;
   std::vector<task_ptr> live_;
   task_ptr current_;
+  std::vector<std::shared_ptr<void>> dropped_; // goes on the loop's next turn
   std::uint64_t stale_ = 0;
   std::shared_ptr<int> alive_ = std::make_shared<int>(0); // posted functions look whether we still are
 };
