@@ -136,13 +136,7 @@ public:
 
   result<void> start(host& h) override {
     host_ = &h;
-    std::vector<asset_source*> sources;
-    for (const auto& e : entries)
-      if (auto* s = dynamic_cast<served_source*>(e.get())) sources.push_back(s->source());
-    if (!sources.empty()) {
-      chain_ = std::make_unique<source_chain>(std::move(sources));
-      remote_ = make_remote_source(*chain_, h.world().scheduler, h.bytes().scheduler);
-    }
+    source_ = sources_.open(entries, h.world().scheduler, h.bytes().scheduler);
     if (auto ok = on_bytes_loop(h, [&]() -> result<void> { return open(h); }); !ok) return ok;
     if (!tls && listen[0].endpoint.port == 0)
       for (const auto& e : entries)
@@ -177,8 +171,8 @@ private:
                  {"bytes", std::to_string(a.bytes)}});
     };
     server_ = make_http_server(bytes, std::move(o));
-    if (remote_)
-      if (auto ok = server_->serve("/", *remote_); !ok) return ok;
+    if (source_)
+      if (auto ok = server_->serve("/", *source_); !ok) return ok;
     for (const auto& e : entries) {
       auto* route = dynamic_cast<http_route*>(e.get());
       if (!route) continue;
@@ -227,8 +221,8 @@ private:
   }
 
   host* host_ = nullptr;
-  std::unique_ptr<source_chain> chain_;
-  std::unique_ptr<asset_source> remote_;
+  served_sources sources_;
+  asset_source* source_ = nullptr; // null when only folders and handlers are served
   // The rest lives on the bytes loop.
   std::unique_ptr<http_server> server_;
   std::vector<endpoint> bound_;

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "netlab/asset.h"
+#include "netlab/clock.h"
 #include "object.h"
 
 namespace netlab::lua {
@@ -37,6 +38,26 @@ private:
     });
   }
   std::vector<asset_source*> sources_;
+};
+
+// The sources among a server's `serve` entries, seen from the loop that the server lives on. Borrows the
+// entries; opened when the server starts, because sources are made by then.
+class served_sources {
+public:
+  // Null when no entry is a source.
+  asset_source* open(const std::vector<object_ptr>& entries, scheduler& control, scheduler& server) {
+    std::vector<asset_source*> sources;
+    for (const auto& e : entries)
+      if (auto* s = dynamic_cast<served_source*>(e.get())) sources.push_back(s->source());
+    if (sources.empty()) return nullptr;
+    chain_ = std::make_unique<source_chain>(std::move(sources));
+    remote_ = make_remote_source(*chain_, control, server);
+    return remote_.get();
+  }
+
+private:
+  std::unique_ptr<source_chain> chain_;
+  std::unique_ptr<asset_source> remote_;
 };
 
 } // namespace netlab::lua

@@ -45,15 +45,8 @@ public:
 
   result<void> start(host& h) override {
     host_ = &h;
-    std::vector<asset_source*> sources;
-    for (const auto& e : entries)
-      if (auto* s = dynamic_cast<served_source*>(e.get())) sources.push_back(s->source());
-    if (!sources.empty()) {
-      chain_ = std::make_unique<source_chain>(std::move(sources));
-      remote_ = make_remote_source(*chain_, h.world().scheduler, h.bytes().scheduler);
-    }
     settings.name = name();
-    settings.source = remote_.get();
+    settings.source = sources_.open(entries, h.world().scheduler, h.bytes().scheduler);
     for (const auto& l : listen) settings.listen.push_back(l.endpoint);
     settings.on_access = [log = h.bytes().log](const tftp::access_record& a) {
       if (!log.enabled(log_level::debug)) return;
@@ -84,8 +77,7 @@ public:
 
 private:
   host* host_ = nullptr;
-  std::unique_ptr<source_chain> chain_;
-  std::unique_ptr<asset_source> remote_;
+  served_sources sources_;
   std::unique_ptr<tftp::server> server_; // lives on the bytes loop
 };
 
