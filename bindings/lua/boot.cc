@@ -50,7 +50,11 @@ schema boot_schema() {
                "the lab's machines; every netlab.nodes counts, this one documents it"),
       with_default("assets", type::string(), "assets",
                    "the folder of kernels and initrds, in the state folder"),
-      required("profiles", type::map(type::table(std::move(profile))), "what can be booted, by name"),
+      optional("profiles", type::map(type::table(std::move(profile))), "what can be booted, by name"),
+      optional(
+          "sources", type::list(type::handle("boot.source")),
+          "plugins' handles and netlab.boot.source, asked in this order before the profiles: the first that "
+          "answers wins"),
       optional(
           "groups",
           type::list(type::table({
@@ -191,8 +195,13 @@ result<object_ptr> create_boot(host& h, const options& o) {
   s.ipxe = paths(o, "ipxe");
   s.stub = paths(o, "stub");
   s.cache_bytes = o.get<byte_size>("cache_size").bytes;
-  const auto& profiles = o.get<value_map>("profiles");
-  for (const auto& item : profiles.items) {
+  for (const auto& one : o.list<object_ptr>("sources"))
+    if (auto asked = std::dynamic_pointer_cast<boot_source_handle>(one))
+      out->sources.push_back(std::move(asked));
+  auto profiles = o.maybe<value_map>("profiles");
+  if (!profiles && out->sources.empty())
+    return fail(errc::invalid, "there is nothing to boot: give it profiles, sources or both");
+  for (const auto& item : profiles.value_or(value_map{}).items) {
     const auto& fields = item.value.as<options>();
     boot::profile p;
     p.name = item.name;
@@ -253,6 +262,8 @@ void boot_object::make(host& h, bool running) {
   settings.assets = h.state_path(assets);
   settings.cache = h.state_path("cache/" + name());
   settings.tftp = has_tftp;
+  settings.sources.clear();
+  for (const auto& s : sources) settings.sources.push_back(s->source_for_boot(h));
   boot::service_world world;
   world.clock = &h.world().clock;
   world.log = h.world().log;
@@ -287,6 +298,7 @@ result<void> boot_object::start(host& h) {
 
 json boot_object::status() const {
   json out = {{"profiles", settings.profiles.size()}, {"groups", settings.groups.size()}};
+  if (!sources.empty()) out["sources"] = sources.size();
   if (service_) {
     json overrides = json::array();
     for (const auto& o : service_->boot_overrides())

@@ -26,7 +26,8 @@
 ---@field name string
 ---@field folder boolean
 ---@field size integer
----@field modified integer
+---@field modified integer seconds since 1970
+---@field changed number the same, of its content, name or attributes; parts of a second count
 
 ---@class netlab.process_result
 ---@field exit_code integer
@@ -110,6 +111,10 @@ local handle_boot_service = {}
 ---@return boolean? ok
 ---@return netlab.error? err
 function handle_boot_service:boot_once(node, profile, within) end
+
+---What machines boot by a function of the recipe, for boot.service's `sources`.
+---@class netlab.boot.source
+local handle_boot_source = {}
 
 ---A DHCP server.
 ---@class netlab.dhcp.server
@@ -254,7 +259,8 @@ local handle_tftp_server = {}
 ---@field name? string how messages and commands call it
 ---@field nodes? netlab.nodes the lab's machines; every netlab.nodes counts, this one documents it
 ---@field assets? string the folder of kernels and initrds, in the state folder (default "assets")
----@field profiles table<string, netlab.boot.service.options.profiles> what can be booted, by name (required)
+---@field profiles? table<string, netlab.boot.service.options.profiles> what can be booted, by name
+---@field sources? netlab.boot.source[] plugins' handles and netlab.boot.source, asked in this order before the profiles: the first that answers wins
 ---@field groups? netlab.boot.service.options.groups[] who boots what: most selectors win, then the recipe's order; no match is the default
 ---@field url? string the address of this service for clients; by default the one that each client asked
 ---@field ipxe? table<string, string> iPXE programs by what runs them (bios, amd64, arm64 …) instead of Debian's
@@ -499,6 +505,16 @@ function netlab.assets.handler(handler, options) end
 ---@return boot.ipxe
 function netlab.boot.ipxe(settings) end
 
+---@class netlab.boot.source.options
+---@field name? string how messages call it
+---@field timeout? string for one answer; the task is cancelled then (default "30s")
+
+---What machines boot, decided request by request: an element of boot.service's `sources`. function(request) may wait; it returns text, { text | file, content_type, stage, shown }, nil when the next source or the recipe's own profiles shall answer, or nil and why (404; the log and the node's timeline say why). stage is what the answer is to the boot (script, config, kernel, initrd, uki), shown its name in the timeline. request is { path, query = { … }, raw_query, node = { name, mac, uuid, serial, role, ip, arch, firmware, labels }, boot_url, protocol, client, server, head, secure, user_agent }.
+---@param fn function
+---@param options? netlab.boot.source.options
+---@return boot.source
+function netlab.boot.source(fn, options) end
+
 ---The URL that a Talos node with this command line fetches its config from.
 ---@param cmdline string
 ---@param variables? table { mac, uuid, serial, hostname, code }
@@ -579,7 +595,7 @@ function netlab.fs.read(path) end
 ---@return netlab.error? err
 function netlab.fs.remove(path) end
 
----A file's { name, folder, size, modified }.
+---A file's { name, folder, size, modified, changed }.
 ---@param path string relative names start at the recipe's folder
 ---@return netlab.file_info? info
 ---@return netlab.error? err

@@ -12,6 +12,7 @@
 #include "netlab/boot_event.h"
 #include "netlab/boot_policy.h"
 #include "netlab/boot_profile.h"
+#include "netlab/boot_source.h"
 #include "netlab/clock.h"
 #include "netlab/log.h"
 #include "netlab/nodes.h"
@@ -22,8 +23,9 @@ struct service_options {
   std::string name = "boot";
   std::vector<boot::profile> profiles;
   std::vector<boot::group> groups;
-  std::string assets; // absolute; what asset names are relative to
-  std::string cache;  // absolute; assembled images. Empty: the folder ".netlab-cache" in the assets
+  std::vector<source> sources; // asked in this order, before profiles and groups
+  std::string assets;          // absolute; what asset names are relative to
+  std::string cache;           // absolute; assembled images. Empty: the folder ".netlab-cache" in the assets
   std::uint64_t cache_bytes = std::uint64_t{2} << 30;
   // The address of this service for clients, "http://10.20.13.140:8080". Empty: the address that the client
   // asked, with http_port.
@@ -89,6 +91,8 @@ struct check_issue {
 // Paths: /boot.ipxe /ipxe /grub /config /metadata /generic /ignition /cloud /assets/… as matchbox has them;
 // /snponly.efi /undionly.kpxe /ipxe-<arch>.efi (loaders, also below /ipxe/);
 // /uki/[<mac>/]<profile>-<arch>.efi; /profiles/<profile>/<arch>/<file> for files that lie outside the assets.
+// Sources are asked before the recipe's own profiles; with sources and no groups, what none of them has is
+// 404.
 class service final : public asset_source {
 public:
   service(service_options options, service_world world);

@@ -108,7 +108,15 @@ std::vector<check_issue> service::check() const {
     }
   }
 
-  if (options.groups.empty())
+  if (!options.sources.empty()) {
+    if (impl_->loader_path("amd64").empty())
+      add(no_ipxe, log_level::warn,
+          "sources: UEFI machines need snponly.efi of Debian's package ipxe, and it is not there");
+    if (impl_->loader_path("arm64").empty())
+      add(no_ipxe, log_level::info,
+          "sources: arm64 machines would need an iPXE to ask them (ipxe = { arm64 = \"…\" }), and there is "
+          "none");
+  } else if (options.groups.empty())
     add(no_groups, log_level::error, "there is no group, so no machine gets anything");
   bool has_default = false;
   for (std::size_t i = 0; i < options.groups.size(); ++i) {

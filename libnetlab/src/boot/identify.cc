@@ -175,6 +175,9 @@ answer<choice> service::impl::choose(const machine& m) {
   }
   if (!out.group) {
     std::string what = m.facts.firmware.empty() ? std::string(to_string(m.facts.cpu)) : m.facts.firmware;
+    if (options.groups.empty() && !options.sources.empty())
+      return refuse(no_group,
+                    "no source of the boot service has anything for " + m.label() + " (" + what + ")");
     return refuse(no_group,
                   "no group matches " + m.label() + " (" + what + "), and there is no default group");
   }

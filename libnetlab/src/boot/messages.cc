@@ -8,8 +8,8 @@ namespace netlab::boot {
 
 constexpr message no_group{
     "NL-BOOT-001", log_level::warn,
-    "A machine asked to boot, but no group of the recipe matches it and there is no default "
-    "group.",
+    "A machine asked to boot, but no source of the boot service has anything for it, no group of the recipe "
+    "matches it, and there is no default group.",
     "Add a group whose match fits the machine, or one without match for everybody."};
 constexpr message unknown_profile{"NL-BOOT-002", log_level::error,
                                   "A group names a profile that the recipe does not have.",
@@ -102,6 +102,12 @@ constexpr message bad_argument{
 constexpr message override_set{
     "NL-BOOT-025", log_level::info,
     "An operator chose another profile for a machine's next boot, or that choice ended.", ""};
+constexpr message source_failed{
+    "NL-BOOT-040", log_level::error,
+    "A source of the boot service (a plugin, or a function of the recipe) could not answer a machine, "
+    "which got 404.",
+    "The line names the source and what is wrong: a file and its line, or the line of the Lua code that "
+    "raised."};
 
 std::span<const message* const> messages() {
   static constexpr std::array all = {
@@ -113,7 +119,7 @@ std::span<const message* const> messages() {
       &bad_profile,     &pi_files_missing, &second_default_group,
       &bad_name,        &outside_assets,   &bad_selector,
       &url_not_fetched, &no_groups,        &bad_argument,
-      &override_set,
+      &override_set,    &source_failed,
   };
   return all;
 }

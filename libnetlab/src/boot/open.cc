@@ -69,7 +69,7 @@ tl::unexpected<error> not_here(const asset_request& request) {
 } // namespace
 
 void service::impl::tell(const machine& m, const refusal& why, bool logged_elsewhere) {
-  auto key = m.label() + '\0' + why.what->id;
+  auto key = m.label() + '\0' + why.what->id + why.about;
   auto found = told.find(key);
   if (found != told.end() && now() - found->second < told_again) return;
   if (told.size() >= told_limit) {
@@ -153,6 +153,12 @@ void service::impl::open(const asset_request& request, asset_reply_fn reply) {
   if (!path.starts_with("/")) return reply(not_here(request));
   for (auto part : split(path.substr(1), '/'))
     if (part == ".." || part.find('\0') != std::string_view::npos) return reply(not_here(request));
+  if (sources_may_answer(request)) return open_from_sources(request, std::move(reply));
+  open_own(request, std::move(reply));
+}
+
+void service::impl::open_own(const asset_request& request, asset_reply_fn reply) {
+  std::string_view path = request.path;
   auto under = [&](std::string_view folder) {
     return path.size() > folder.size() && path.starts_with(folder);
   };
@@ -202,11 +208,8 @@ bool service::impl::open_raspberry_pi(const asset_request& request, asset_reply_
   return true;
 }
 
-void service::impl::open_script(const asset_request& request, const text_map& query, bool grub,
-                                asset_reply_fn reply) {
-  node_identity seen;
-  seen.address = request.client.address;
-  auto m = identify(seen, query);
+machine service::impl::meet_loader(const asset_request& request, const text_map& query) {
+  auto m = who(request, query);
   if (world.observe && (m.identity.mac || m.identity.uuid)) {
     auto learnt = m.identity;
     learnt.address = request.client.address;
@@ -218,6 +221,12 @@ void service::impl::open_script(const asset_request& request, const text_map& qu
   known.loads.clear();
   if (m.facts.cpu == cpu::unknown) m.facts.cpu = cpu::amd64; // loaders that say nothing are old and x86
   known.cpu = m.facts.cpu;
+  return m;
+}
+
+void service::impl::open_script(const asset_request& request, const text_map& query, bool grub,
+                                asset_reply_fn reply) {
+  auto m = meet_loader(request, query);
   auto base = base_url(request);
   auto platform = query.find("platform");
   bool efi = platform != query.end() ? platform->second == "efi"
@@ -225,6 +234,9 @@ void service::impl::open_script(const asset_request& request, const text_map& qu
 
   auto say_no = [&](const refusal& why) {
     tell(m, why, false);
+    // Where sources decide alone, a machine that they do not know sees what they would answer it.
+    if (options.groups.empty() && !options.sources.empty())
+      return reply(fail(errc::not_found, std::string(why.what->id) + ": " + why.text, "boot.open"));
     auto text = grub ? grub_refusal_script(why.what->id, why.text)
                      : ipxe_refusal_script(base, why.what->id, why.text, why.what->remedy);
     send_text(request, m, std::move(text), "text/plain; charset=utf-8", std::nullopt, {}, reply);

@@ -168,14 +168,6 @@ boot_reply service::impl::decide(const boot_request& request) {
     return boots(base + "/boot.ipxe");
   }
 
-  auto chosen = choose(m);
-  if (!chosen) return refused(std::move(reply), m, chosen.error());
-  auto files = resolve(*chosen->profile, kind.cpu);
-  if (!files)
-    return refused(std::move(reply), m,
-                   {files.error().code == errc::not_found ? &no_variant : &bad_profile,
-                    m.label() + " (" + kind.name + "): " + files.error().message});
-
   auto loader = [&](const std::string& key) -> boot_reply {
     auto name = loader_name(key);
     if (loader_path(key).empty())
@@ -191,6 +183,22 @@ boot_reply service::impl::decide(const boot_request& request) {
     reply.vendor_class = "HTTPClient";
     return boots(base + "/ipxe/" + name);
   };
+
+  // Sources say over HTTP what the machine boots, which is after DHCP: it gets the loader that asks them.
+  bool ours_to_load = kind.firmware == firmware::uefi ||
+                      (kind.firmware == firmware::bios && kind.transport == boot_transport::tftp);
+  if (!options.sources.empty() && ours_to_load && !override_for(m)) {
+    std::string key = kind.firmware == firmware::bios ? "bios" : std::string(to_string(kind.cpu));
+    if (!loader_path(key).empty() || options.groups.empty()) return loader(key);
+  }
+
+  auto chosen = choose(m);
+  if (!chosen) return refused(std::move(reply), m, chosen.error());
+  auto files = resolve(*chosen->profile, kind.cpu);
+  if (!files)
+    return refused(std::move(reply), m,
+                   {files.error().code == errc::not_found ? &no_variant : &bad_profile,
+                    m.label() + " (" + kind.name + "): " + files.error().message});
 
   if (kind.firmware == firmware::bios) {
     if (!files->uki.empty())

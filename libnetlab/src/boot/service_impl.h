@@ -16,11 +16,12 @@ namespace netlab::boot {
 struct refusal {
   const message* what = nullptr;
   std::string text;
+  std::string about = {}; // tells refusals of one kind apart, so that each is told
 };
 template<class T>
 using answer = tl::expected<T, refusal>;
 inline tl::unexpected<refusal> refuse(const message& what, std::string text) {
-  return tl::unexpected<refusal>(refusal{&what, std::move(text)});
+  return tl::unexpected<refusal>(refusal{&what, std::move(text), {}});
 }
 
 // What a machine will boot.
@@ -96,8 +97,16 @@ struct service::impl : std::enable_shared_from_this<service::impl> {
   boot_reply raspberry_pi(boot_reply reply, const boot_request& request, const machine& m);
   std::optional<refusal> count_loader(const machine& m, const std::string& loader);
 
+  // sources.cc
+  struct source_question;
+  bool sources_may_answer(const asset_request& request) const;
+  void open_from_sources(const asset_request& request, asset_reply_fn reply);
+  void ask_source(const std::shared_ptr<source_question>& question, std::size_t at);
+  void send_from_source(source_question& question, source_answer answer);
+
   // open.cc
   void open(const asset_request& request, asset_reply_fn reply);
+  void open_own(const asset_request& request, asset_reply_fn reply); // from the recipe's own profiles
   void open_script(const asset_request& request, const text_map& query, bool grub, asset_reply_fn reply);
   void open_document(const asset_request& request, const text_map& query, asset_reply_fn reply);
   void open_metadata(const asset_request& request, const text_map& query, asset_reply_fn reply);
@@ -115,6 +124,8 @@ struct service::impl : std::enable_shared_from_this<service::impl> {
                                                        const boot::profile* p);
   void tell(const machine& m, const refusal& why, bool logged_elsewhere);
   machine who(const asset_request& request, const text_map& query);
+  // The same for a loader that asks for its script: it has come up, and its parameters are news.
+  machine meet_loader(const asset_request& request, const text_map& query);
 };
 
 bool is_url(std::string_view value);
