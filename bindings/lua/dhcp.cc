@@ -123,6 +123,9 @@ public:
       return who.mac && std::find(holder->macs.begin(), holder->macs.end(), *who.mac) != holder->macs.end();
     };
     if (boot) settings.hooks.boot = boot->policy();
+    settings.hooks.wants_step = [&h](boot_stage, const mac_address& mac, std::string_view architecture) {
+      return h.story().wants(mac, architecture);
+    };
     settings.on_event = [&h](const boot_event& e) { h.tell(e); };
     if (on_lease)
       settings.on_lease = [this, &h](const lease& l) {

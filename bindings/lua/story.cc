@@ -107,6 +107,10 @@ bool story::wants(const boot_event& event) const {
   return !passing || boots(event) || host_.world().log.enabled(log_level::debug);
 }
 
+bool story::wants(const mac_address& mac, std::string_view architecture) const {
+  return !architecture.empty() || booting_.contains(mac) || host_.world().log.enabled(log_level::debug);
+}
+
 void story::step(const boot_event& event) {
   bool boot = boots(event);
   if (boot) {
