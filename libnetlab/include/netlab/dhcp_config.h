@@ -91,6 +91,11 @@ struct server_config {
   duration offer_hold = std::chrono::seconds(60);   // an offered address waits this long for its REQUEST
   duration decline_hold = std::chrono::minutes(10); // a conflicting address is held back this long
   duration probe_timeout = std::chrono::milliseconds(250);
+  // An address that nobody answered for may be offered this long without asking again: as long as an offer
+  // may lie unanswered, which is how old the check of an acknowledged address could always be. Whoever starts
+  // to use the address meanwhile announces it (RFC 5227 §2.3) or asks for its neighbours, which we hear, and
+  // clients check their address themselves before they use it (RFC 2131 §2.2).
+  duration probe_valid = std::chrono::seconds(60);
   bool echo_client_id = true; // RFC 6842
 };
 

@@ -260,7 +260,22 @@ std::optional<std::uint32_t> engine::impl::choose(request_context& c) {
   if (auto asked = c.in.options.address(option::requested_address))
     if (permitted(c, asked->v4_value()) && available(table.find(asked->v4_value()), c))
       return asked->v4_value();
-  return table.next_free(c.network);
+  auto& window = windows[static_cast<std::size_t>(c.network)];
+  if (probes(c)) {
+    if (!window.is_open()) window.open(c.from.interface);
+    window.demand(probe_timing(), c.at.now);
+    auto ready = window.front(table, probe_timing(), c.at.now, c.out.probes);
+    window.fill(table, c.network, c.at.now, c.out.probes);
+    if (!ready) ready = window.front(table, probe_timing(), c.at.now, c.out.probes);
+    if (ready) return ready;
+  }
+  if (auto free = table.next_free(c.network)) return free;
+  return window.front(table, probe_timing(), c.at.now, c.out.probes); // what a probe keeps from the others
+}
+
+bool engine::impl::probes(const request_context& c) const {
+  return config.networks[static_cast<std::size_t>(c.network)].probe && c.from.can_probe &&
+         c.in.giaddr.is_unspecified();
 }
 
 duration engine::impl::term_of(const request_context& c) const {
@@ -323,6 +338,8 @@ void engine::impl::on_discover(request_context& c) {
   bool waiting = e.waiting && e.offered_client == c.client;
   auto held = std::move(e.waiting);
   auto probe_until = e.probe_until;
+  auto asked = leave_window(*address);
+  if (asked && c.at.now - *asked >= config.probe_timeout) e.verified = *asked + config.probe_timeout;
   table.set_offer(e, c.client, c.mac, until);
   e.boot = c.boot;
   offers.emplace_back(until, *address);
@@ -330,8 +347,8 @@ void engine::impl::on_discover(request_context& c) {
   if (n.rapid_commit && c.in.options.has(option::rapid_commit)) return grant(c, e, message_type::ack);
 
   bool fixed = table.reserved_for(*address) >= 0;
-  bool fresh = e.verified != boot_time::min() && c.at.now - e.verified < config.offer_hold;
-  bool probing = n.probe && c.from.can_probe && c.in.giaddr.is_unspecified() && !fixed && !mine && !fresh;
+  bool fresh = e.verified != boot_time::min() && c.at.now - e.verified < config.probe_valid;
+  bool probing = probes(c) && !fixed && !mine && !fresh;
 
   reply r;
   auto term = term_of(c);
@@ -351,9 +368,8 @@ void engine::impl::on_discover(request_context& c) {
       add(count::coalesced);
     } else {
       add(count::probing);
-      e.probe_until = later(c.at.now, config.probe_timeout);
-      probes.emplace_back(e.probe_until, *address);
-      c.out.probes.push_back({ip, c.from.interface});
+      wait_for_probe(e, asked.value_or(c.at.now));
+      if (!asked) c.out.probes.push_back({ip, c.from.interface});
     }
   } else {
     if (builder.build(c, message_type::offer, ip, term, name, c.out.bytes, r) > 0) {
@@ -599,6 +615,7 @@ void engine::impl::on_bootp(request_context& c) {
   }
   auto& e = table.get(*address);
   auto until = later(c.at.now, config.offer_hold);
+  leave_window(*address);
   table.set_offer(e, c.client, c.mac, until);
   offers.emplace_back(until, *address);
   grant(c, e, message_type::none);

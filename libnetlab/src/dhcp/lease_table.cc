@@ -213,4 +213,34 @@ std::optional<std::uint32_t> lease_table::next_free(int network) {
   return std::nullopt;
 }
 
+std::optional<std::uint32_t> lease_table::take_free(int network) {
+  auto address = next_free(network);
+  if (!address) return address;
+  auto& p = pools_[static_cast<std::size_t>(network)];
+  const auto& ranges = config_->networks[static_cast<std::size_t>(network)].ranges;
+  if (p.range < ranges.size()) { // the cursor stands on it
+    if (p.cursor == ranges[p.range].last.v4_value()) {
+      ++p.range;
+      p.started = false;
+    } else {
+      ++p.cursor;
+    }
+  } else if (p.returned.erase(*address) == 0) {
+    leave_idle(entries_.at(*address));
+  }
+  return address;
+}
+
+void lease_table::put_last(lease_entry& e) {
+  leave_idle(e);
+  e.idle_key = 0;
+  settle(e);
+}
+
+void lease_table::put_back(std::uint32_t address) {
+  if (auto* e = find(address)) return settle(*e);
+  auto network = find_network(address);
+  if (in_pool(network, address)) pools_[static_cast<std::size_t>(network)].returned.insert(address);
+}
+
 } // namespace netlab::dhcp
