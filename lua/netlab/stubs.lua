@@ -149,6 +149,7 @@ local handle_http_server = {}
 ---@field interface string The interface's name, empty when none was given.
 ---@field domain string The clients' domain, empty when none was given.
 ---@field router string? The clients' router, or nil.
+---@field platform string "ec2" in a VPC, else "metal".
 ---@field name string How messages and commands call it.
 local handle_network = {}
 
@@ -447,6 +448,7 @@ function netlab.http.server(options) end
 ---@field address? string our address with the prefix length; by default the interface's first IPv4 address
 ---@field router? string the clients' way out; offered by DHCP
 ---@field domain? string the clients' domain, such as "lab.internal"
+---@field platform? "auto"|"ec2"|"metal" what carries it: in a VPC of EC2, DHCP and TFTP stay off, because there is no broadcast and Amazon's own DHCP; "auto" looks at this machine's firmware tables and the interface (default "auto")
 ---@field networks? string[] further client networks that reach us through a router or DHCP relay
 ---@field name? string how messages, metrics and commands call it; by default made from what it is
 

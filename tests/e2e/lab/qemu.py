@@ -27,6 +27,13 @@ _MACHINES = {
         "machine": ["-machine", "q35,graphics=off", "-cpu", "max"],
         "rom": "/usr/lib/ipxe/qemu/pxe-virtio.rom",
     },
+    # What an instance in EC2 shows of itself; it starts from a disk, here from what the test gives as -kernel.
+    "ec2": {
+        "emulator": "qemu-system-x86_64",
+        "machine": ["-machine", "q35,graphics=off", "-cpu", "max",
+                    "-smbios", "type=1,manufacturer=Amazon EC2,product=t3.small",
+                    "-smbios", "type=2,manufacturer=Amazon EC2,asset=i-0123456789abcdef0"],
+    },
     "arm64": {
         "emulator": "qemu-system-aarch64",
         "machine": ["-machine", "virt", "-cpu", "cortex-a72"],
@@ -56,7 +63,7 @@ class Guest:
 
     `started` is the moment of power-on; the emulator ends when the guest powers off or panics."""
 
-    def __init__(self, network, folder, arch, mac, uuid, http_boot=False, name="guest"):
+    def __init__(self, network, folder, arch, mac, uuid, http_boot=False, name="guest", arguments=()):
         machine = _MACHINES[arch]
         tap = network.tap()
         folder = pathlib.Path(folder)
@@ -76,6 +83,7 @@ class Guest:
                         "-drive", f"if=pflash,format=raw,unit=1,file={variables}"]
             for key, value in _HTTP_ONLY if http_boot else _PXE_ONLY:
                 command += ["-fw_cfg", f"name={key},string={value}"]
+        command += arguments
         self.started = time.monotonic()
         self._process = network.switch.popen(*command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                              stderr=subprocess.STDOUT)
