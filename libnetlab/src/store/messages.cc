@@ -130,6 +130,17 @@ const message boot_error_reported{"NL-BOOT-115", log_level::warn,
 const message boot_images_not_ready{
     "NL-BOOT-116", log_level::warn, "The node pulled container images and did not become ready.",
     "Check its services (talosctl -n ADDRESS service) and whether the remaining images can be pulled."};
+const message boot_no_address{
+    "NL-BOOT-117", log_level::warn,
+    "The node got our proxy's boot offer, and no DHCP server gave it an address. A proxy gives none.",
+    "Switch the router's DHCP on for this network, or let netlab give addresses: dhcp.server, which with "
+    "mode = \"auto\" does so only while nobody else does."};
+const message boot_proxy_not_asked{
+    "NL-BOOT-118", log_level::warn,
+    "The node has its address from another server and never came for its boot file, although our proxy had "
+    "offered one.",
+    "Check that UDP 4011 and 69 reach this machine. Take options 66 and 67 out of the other server. Some "
+    "firmware needs another option 43: dhcp.proxy { hosts = { { mac = …, option43 = \"control\" } } }."};
 
 } // namespace netlab::messages
 
@@ -166,6 +177,8 @@ std::span<const message* const> store_messages() {
       &boot_upstream_down,
       &boot_error_reported,
       &boot_images_not_ready,
+      &boot_no_address,
+      &boot_proxy_not_asked,
   };
   return table;
 }
