@@ -69,8 +69,8 @@ std::string holder(const claimed_endpoint& what, files& disk) {
 
 } // namespace
 
-std::vector<std::string> held_endpoints(const graph& g, runtime& world) {
-  std::vector<std::string> out;
+unavailable_endpoints probe_endpoints(const graph& g, runtime& world) {
+  unavailable_endpoints out;
   for (const auto& s : g.services()) {
     for (const auto& wanted : s->endpoints()) {
       if (!wanted.probe || wanted.local.port == 0) continue;
@@ -84,12 +84,13 @@ std::vector<std::string> held_endpoints(const graph& g, runtime& world) {
         o.local = wanted.local;
         if (auto got = world.net.udp(o); !got) refused = got.error();
       }
-      // What fails in another way says so itself when it starts; an address may still come.
+      // What fails in another way says so itself when it starts.
+      if (refused && refused->code == errc::unreachable) out.absent.push_back({s->name(), wanted.local});
       if (!refused || refused->code != errc::exists) continue;
       auto who = holder(wanted, world.files);
-      out.push_back(s->where().to_string() + ": " + s->kind() + " \"" + s->name() + "\": " + wanted.protocol +
-                    " " + wanted.local.to_string() + " is in use by " +
-                    (who.empty() ? "another program" : who));
+      out.held.push_back(s->where().to_string() + ": " + s->kind() + " \"" + s->name() +
+                         "\": " + wanted.protocol + " " + wanted.local.to_string() + " is in use by " +
+                         (who.empty() ? "another program" : who));
     }
   }
   return out;

@@ -209,9 +209,10 @@ result<void> host::start() {
     if (auto made = world_.files.make_folders(state_folder_, 0750); !made)
       return fail(made.error().code, "the state folder cannot be made: " + made.error().message, "state");
   }
-  if (auto held = held_endpoints(*graph_, world_); !held.empty()) {
+  auto unavailable = probe_endpoints(*graph_, world_);
+  if (!unavailable.held.empty()) {
     std::string text;
-    for (const auto& line : held) text += (text.empty() ? "" : "; ") + line;
+    for (const auto& line : unavailable.held) text += (text.empty() ? "" : "; ") + line;
     return fail(errc::exists, text, "start");
   }
   auto services = graph_->services();
@@ -228,8 +229,13 @@ result<void> host::start() {
   }
   auto ms =
       std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - made_).count();
-  world_.log(messages::ready, "ready",
-             {{"services", std::to_string(started_.size())}, {"ms", std::to_string(ms)}});
+  for (const auto& each : unavailable.absent)
+    world_.log(messages::address_awaited,
+               each.service + " waits for the address " + each.local.address.to_string(),
+               {{"service", each.service}, {"endpoint", each.local.to_string()}});
+  log_fields fields{{"services", std::to_string(started_.size())}, {"ms", std::to_string(ms)}};
+  if (!unavailable.absent.empty()) fields.emplace_back("waiting", std::to_string(unavailable.absent.size()));
+  world_.log(messages::ready, "ready", std::move(fields));
   return {};
 }
 

@@ -206,14 +206,16 @@ private:
     }
     if (got.error().code != errc::unreachable) return tl::unexpected(got.error());
     missing_.push_back(index);
-    bytes.log.write(log_level::warn, "HTTP waits for the address " + o.local.address.to_string(),
-                    {{"server", name()}});
     if (waiting_) return {};
     auto watch = bytes.net.watch_addresses([this, &bytes] {
       auto again = std::exchange(missing_, {});
-      for (auto i : again)
-        if (auto ok = bind(bytes, i); !ok)
+      for (auto i : again) {
+        auto ok = bind(bytes, i);
+        if (!ok)
           bytes.log.write(log_level::error, ok.error().message, {{"server", name()}});
+        else if (std::find(missing_.begin(), missing_.end(), i) == missing_.end())
+          bytes.log.write(log_level::info, name() + ": listens on " + bound_[i].to_string());
+      }
     });
     if (!watch) return tl::unexpected(watch.error());
     waiting_ = *watch;

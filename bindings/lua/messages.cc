@@ -35,6 +35,13 @@ const message control_off{
     "The control socket could not be made, so netlab status and the other commands cannot reach "
     "this instance. Everything else works.",
     "Make the state folder writable, or name another place with --control."};
+const message address_awaited{
+    "NL-HOST-006", log_level::warn,
+    "A service listens on an address that this machine does not have yet, such as that of an interface that "
+    "is "
+    "attached late. It answers as soon as the address is there; everything else works.",
+    "Nothing when the address comes later. Otherwise compare the recipe's address with those of `ip "
+    "address`."};
 const message recipe_failed{"NL-LUA-001", log_level::error,
                             "The recipe's top level raised an error, so there is nothing to run.",
                             "Go to the line that the text names."};
@@ -60,9 +67,9 @@ const message main_failed{"NL-LUA-005", log_level::error, "netlab.main raised an
 
 std::vector<const message*> all_messages() {
   using namespace messages;
-  std::vector<const message*> out{&ready,        &stopping,      &drain_late,  &start_failed,
-                                  &control_off,  &recipe_failed, &task_failed, &handler_stopped,
-                                  &loop_stalled, &main_failed};
+  std::vector<const message*> out{&ready,           &stopping,        &drain_late,    &start_failed,
+                                  &control_off,     &address_awaited, &recipe_failed, &task_failed,
+                                  &handler_stopped, &loop_stalled,    &main_failed};
   for (auto room : {netlab::boot::messages(), netlab::dhcp::dhcp_messages(), netlab::http_messages(),
                     netlab::store_messages(), netlab::tftp::messages()})
     out.insert(out.end(), room.begin(), room.end());

@@ -16,6 +16,7 @@ extern const message stopping;
 extern const message drain_late;
 extern const message start_failed;
 extern const message control_off;
+extern const message address_awaited;
 extern const message main_failed;
 } // namespace messages
 

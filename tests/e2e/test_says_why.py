@@ -48,3 +48,21 @@ def test_no_profile_for_the_architecture(lab):
     ack = lab.wire.expect("ACK", mac=client.host.mac)
     assert 67 not in ack.options
     told(server, "(DHCP|BOOT)", '"level":"warn"', client.host.mac)
+
+
+@pytest.mark.needs("curl")
+def test_address_that_comes_late(lab):
+    """Servers whose address is not there yet say so, are counted as waiting, and answer once it is there."""
+    root = lab.folder / "served"
+    root.mkdir()
+    (root / "file").write_text("there")
+    server = lab.start("late", root=root)
+    ready = next(event for event in server.events() if event.get("id") == "NL-HOST-001")
+    assert ready["waiting"] == "2", ready
+    waiting = [event["service"] for event in server.events() if event.get("id") == "NL-HOST-006"]
+    assert sorted(waiting) == ["files-http", "files-tftp"]
+    lab.host.run("ip", "address", "add", "10.77.0.2/24", "dev", "eth0")
+    for name in ("files-http", "files-tftp"):
+        server.log.expect(rf"{name}: listens on 10\.77\.0\.2", 15)
+    for url in ("http://10.77.0.2:8080/file", "tftp://10.77.0.2/file"):
+        assert lab.host.run("curl", "-sS", "--max-time", "10", url) == "there"

@@ -22,6 +22,36 @@ byte_vector with_options(std::string_view hex, std::string_view file = {}, std::
   out.insert(out.end(), options.begin(), options.end());
   return out;
 }
+
+// Written and read again, every option is there with its value.
+void check_nothing_is_lost(const packet& p) {
+  auto again = decode(encode(p, 1472).value());
+  REQUIRE(again.has_value());
+  REQUIRE(again->options.size() == p.options.size());
+  for (std::size_t i = 0; i < p.options.size(); ++i) {
+    auto there = again->options.find(p.options.code_at(i));
+    REQUIRE(there.has_value());
+    CHECK(to_hex(*there) == to_hex(p.options.value_at(i)));
+  }
+}
+
+void check_truncations(const byte_vector& whole) {
+  auto full = decode(whole).value();
+  std::size_t refused = 0;
+  for (std::size_t n = 0; n < whole.size(); ++n) {
+    // A copy of just that length, so that the sanitizer sees a read past its end.
+    byte_vector cut(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(n));
+    auto p = decode(cut);
+    if (!p) {
+      ++refused;
+      CHECK(p.error().code == errc::protocol);
+    } else {
+      CHECK(p->options.size() <= full.options.size());
+    }
+    if (n < 236) CHECK_FALSE(p.has_value());
+  }
+  CHECK(refused > 236);
+}
 } // namespace
 
 TEST_CASE("dhcp packet: what firmware and systems send is read") {
@@ -32,37 +62,35 @@ TEST_CASE("dhcp packet: what firmware and systems send is read") {
     CHECK(p->type() != message_type::none);
     CHECK(p->mac().to_string() == "02:00:00:00:00:09");
     CHECK(p->wants_broadcast() == (e.flags != 0));
-    // Written and read again, nothing is lost.
-    auto again = decode(encode(*p, 1472).value());
-    REQUIRE(again.has_value());
-    REQUIRE(again->options.size() == p->options.size());
-    for (std::size_t i = 0; i < p->options.size(); ++i) {
-      auto there = again->options.find(p->options.code_at(i));
-      REQUIRE(there.has_value());
-      CHECK(to_hex(*there) == to_hex(p->options.value_at(i)));
+    check_nothing_is_lost(*p);
+  }
+  auto captured = captured_packets();
+  CHECK(captured.size() >= 16);
+  for (const auto& e : captured) {
+    CAPTURE(e.name);
+    auto p = decode(e.bytes);
+    REQUIRE_MESSAGE(p.has_value(), p.error().message);
+    auto type = e.name.substr(e.name.rfind('_') + 1);
+    if (type == "discover") CHECK(p->type() == message_type::discover);
+    if (type == "request" || type == "renew") CHECK(p->type() == message_type::request);
+    if (type == "offer") CHECK(p->type() == message_type::offer);
+    if (type == "release") CHECK(p->type() == message_type::release);
+    if (e.name.find("pxe") != std::string::npos) {
+      CHECK(machine_uuid(*p).has_value());
+      CHECK(architectures(*p).size() == 1);
     }
+    check_nothing_is_lost(*p);
   }
 }
 
 TEST_CASE("dhcp packet: every truncation is an error or a shorter message, never more") {
   for (const auto& e : dhcp_corpus) {
     CAPTURE(e.name);
-    auto whole = corpus_packet(e);
-    auto full = decode(whole).value();
-    std::size_t refused = 0;
-    for (std::size_t n = 0; n < whole.size(); ++n) {
-      byte_vector cut(whole.begin(),
-                      whole.begin() + static_cast<std::ptrdiff_t>(n)); // exact, for the sanitizer
-      auto p = decode(cut);
-      if (!p) {
-        ++refused;
-        CHECK(p.error().code == errc::protocol);
-      } else {
-        CHECK(p->options.size() <= full.options.size());
-      }
-      if (n < 236) CHECK_FALSE(p.has_value());
-    }
-    CHECK(refused > 236);
+    check_truncations(corpus_packet(e));
+  }
+  for (const auto& e : captured_packets()) {
+    CAPTURE(e.name);
+    check_truncations(e.bytes);
   }
 }
 

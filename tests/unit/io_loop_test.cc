@@ -28,6 +28,24 @@ TEST_CASE("loop: timers, and a timer that drops itself") {
   CHECK_FALSE(never);
 }
 
+TEST_CASE("loop: no wait ends before its time") {
+  event_loop loop;
+  const auto& clock = loop.clock();
+  int waits = 0;
+  int early = 0;
+  timer wait;
+  std::function<void()> next = [&] {
+    auto due = clock.now() + 1500us;
+    wait = loop.scheduler().after(1500us, [&, due] {
+      early += clock.now() < due;
+      if (++waits < 40) next();
+    });
+  };
+  next();
+  run_until(loop, [&] { return waits == 40; });
+  CHECK(early == 0);
+}
+
 TEST_CASE("loop: posts of other threads arrive in order") {
   event_loop loop;
   std::vector<int> seen;

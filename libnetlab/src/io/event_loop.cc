@@ -160,11 +160,14 @@ struct uv_pending final : timer::impl {
   }
 };
 
-std::uint64_t to_ms(duration d) {
+// The whole milliseconds that libuv has to wait so that at least `d` passes. libuv counts from the whole
+// millisecond that it is in: rounding the delay alone would end a wait up to a millisecond early.
+std::uint64_t uv_delay(uv_loop_t* loop, duration d) {
   if (d <= duration{}) return 0;
-  auto ms =
-      std::chrono::ceil<std::chrono::milliseconds>(std::min(d, duration(std::chrono::hours(24 * 365 * 10))));
-  return static_cast<std::uint64_t>(ms.count());
+  uv_update_time(loop); // a long turn must not shorten the delay
+  auto capped = std::min(d, duration(std::chrono::hours(24 * 365 * 10)));
+  auto due = std::chrono::nanoseconds(uv_hrtime()) + capped;
+  return static_cast<std::uint64_t>(std::chrono::ceil<std::chrono::milliseconds>(due).count()) - uv_now(loop);
 }
 
 class uv_scheduler final : public scheduler {
@@ -177,11 +180,11 @@ public:
   ~uv_scheduler() override { uv_close(reinterpret_cast<uv_handle_t*>(&async_), nullptr); }
 
   timer after(duration delay, std::function<void()> fn) override {
-    return start(to_ms(delay), 0, std::move(fn));
+    return start(uv_delay(loop_.uv(), delay), 0, std::move(fn));
   }
   timer every(duration period, std::function<void()> fn) override {
-    auto ms = std::max<std::uint64_t>(1, to_ms(period));
-    return start(ms, ms, std::move(fn));
+    auto ms = std::max(std::chrono::ceil<std::chrono::milliseconds>(period), std::chrono::milliseconds(1));
+    return start(uv_delay(loop_.uv(), ms), static_cast<std::uint64_t>(ms.count()), std::move(fn));
   }
   void post(std::function<void()> fn) override {
     {
@@ -197,7 +200,6 @@ private:
     s->fn = std::move(fn);
     s->timer.data = s;
     uv_timer_init(loop_.uv(), &s->timer);
-    uv_update_time(loop_.uv()); // a long turn must not shorten the delay
     uv_timer_start(
         &s->timer,
         [](uv_timer_t* t) {

@@ -31,7 +31,7 @@ class Netlab:
         self.process = host.popen(*command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment,
                                   cwd=pathlib.Path(recipe).parent)
         self.log = Output(self.process.stdout, pathlib.Path(folder) / f"{log_name}.log")
-        self.log.expect(READY, 20)
+        self.log.expect(READY, 60)
         self.start_seconds = time.monotonic() - begun
 
     def events(self):

@@ -1,4 +1,9 @@
 #pragma once
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -74,5 +79,24 @@ inline netlab::byte_vector corpus_packet(const corpus_entry& e) {
   for (auto b : {0x63, 0x82, 0x53, 0x63}) out.push_back(static_cast<std::uint8_t>(b));
   out.insert(out.end(), options.begin(), options.end());
   if (out.size() < e.size) out.resize(e.size);
+  return out;
+}
+
+// Packets as they were on the wire: firmware, iPXE and system clients against netlab and dnsmasq.
+struct captured_packet {
+  std::string name;
+  netlab::byte_vector bytes;
+};
+
+inline std::vector<captured_packet> captured_packets() {
+  std::vector<captured_packet> out;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(NETLAB_SOURCE_DIR "/tests/fuzz/corpus/dhcp_packet")) {
+    auto name = entry.path().filename().string();
+    if (!name.starts_with("captured_")) continue;
+    std::ifstream file(entry.path(), std::ios::binary);
+    out.push_back({name, {std::istreambuf_iterator<char>(file), {}}});
+  }
+  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   return out;
 }
