@@ -101,6 +101,8 @@ void ask_for_asset(host& h, const shared_reference& fn, const std::function<int(
   });
   h.tasks().when_finished(t, [&h, t, open, quiet, staged] {
     const auto& outcome = t->outcome();
+    if (!outcome.ok && outcome.failure.code == errc::cancelled)
+      return open->answer(fail(errc::closed, "netlab stops"));
     if (!outcome.ok)
       return open->answer(fail(errc::io, quiet ? outcome.failure.message
                                                : "the recipe's handler failed, as its own log line tells"));

@@ -31,7 +31,7 @@ std::optional<diagnosis> explain(const boot_record& boot, const boot_evidence& e
   // Silence after the config tells nothing where nobody reports that machines are ready.
   std::string_view id = why ? why->what->id : "";
   if (!hears_ready && (id == "NL-BOOT-113" || id == "NL-BOOT-116")) return {};
-  if (!why || boot.steps.back().event.stage != boot_stage::refused) return why;
+  if (id != "NL-BOOT-101" || boot.steps.back().event.stage != boot_stage::refused) return why;
   const message* said = nullptr;
   for (const auto& step : boot.steps) {
     if (step.event.stage != boot_stage::refused) continue;

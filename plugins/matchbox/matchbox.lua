@@ -290,6 +290,9 @@ function folder:problems()
   local seen = store.new(self.path, function(text)
     out[#out + 1] = self.path .. ": " .. text
   end)
+  if #seen:groups() == 0 then
+    out[#out + 1] = self.path .. ": there is no group that can be used, so no machine gets anything"
+  end
   for _, group in ipairs(seen:groups()) do
     local profile, why = seen:profile(group.profile)
     if not profile then

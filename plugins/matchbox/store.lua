@@ -23,21 +23,22 @@ end
 -- What `make(text)` made of a file, as long as the file is the same. A file that changed less than a second before it
 -- was read may change again within the same tick of the system's clock, so it is read once more.
 function store:load(name, make, info)
-  local path = self:path(name)
-  info = info or netlab.fs.stat(path)
+  info = info or netlab.fs.stat(self:path(name))
   if not info or info.folder then
-    self.cache[path] = nil
-    return nil, info and name .. " is a folder" or "there is no file " .. path
+    self.cache[name] = nil
+    return nil, info and name .. " is a folder" or "there is no file " .. self:path(name)
   end
-  local entry = self.cache[path]
-  local now = netlab.uptime()
-  if not entry or entry.changed ~= info.changed or entry.size ~= info.size then
-    entry = { changed = info.changed, size = info.size, seen = now, told = entry and entry.told }
-    self.cache[path] = entry
-  elseif entry.settled then
+  local entry = self.cache[name]
+  local same = entry and entry.changed == info.changed and entry.size == info.size
+  if same and entry.settled then
     return entry.value, entry.why
   end
-  local text, err = netlab.fs.read(path)
+  local now = netlab.uptime()
+  if not same then
+    entry = { changed = info.changed, size = info.size, seen = now, told = entry and entry.told }
+    self.cache[name] = entry
+  end
+  local text, err = netlab.fs.read(self:path(name))
   if not text then
     return nil, err.message
   end

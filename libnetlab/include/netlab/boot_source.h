@@ -28,8 +28,8 @@ struct source_answer {
   std::string shown;               // how the timeline calls it; empty: the path
 };
 
-// errc::not_found: this source has nothing to say, the next is asked. Any other error ends it: the client
-// gets 404, the log and the node's timeline the reason.
+// errc::not_found: this source has nothing to say, the next is asked. errc::closed: everything stops. Any
+// other error ends it: the client gets 404, the log and the node's timeline the reason.
 using source_reply_fn = std::function<void(result<source_answer>)>;
 
 struct source {

@@ -40,6 +40,7 @@ void service::impl::ask_source(const std::shared_ptr<source_question>& question,
   options.sources[at].answer(question->request, [self, question, at](result<source_answer> got) {
     auto alive = self.lock();
     if (!alive) return question->reply(fail(errc::closed, "the boot service has stopped", "boot.open"));
+    if (!got && got.error().code == errc::closed) return question->reply(tl::unexpected(got.error()));
     const auto& path = question->request.asked.path;
     if (got) return alive->send_from_source(*question, std::move(*got));
     if (got.error().code == errc::not_found) return alive->ask_source(question, at + 1);
