@@ -6,6 +6,7 @@
 #include "dhcp_options.h"
 #include "handle.h"
 #include "host.h"
+#include "messages.h"
 #include "netlab/dhcp_import.h"
 #include "netlab/dhcp_server.h"
 #include "netlab/files.h"
@@ -86,7 +87,9 @@ public:
     add_nodes(h);
     for (const auto& e : dhcp::check(settings.config))
       h.mistake(where(), kind(), {e.op == "dhcp.config" ? "" : e.op, e.message});
-    if (h.state_folder().empty())
+    if (is_off())
+      notes_.push_back(lan->keeps_off("dhcp.server") + " [" + messages::off_in_vpc.id + "]");
+    else if (h.state_folder().empty())
       notes_.emplace_back(
           "leases are kept in memory only: name a folder with netlab.state to keep them over a restart");
     return {};
@@ -95,6 +98,7 @@ public:
   std::vector<std::string> notes() const override { return notes_; }
 
   std::vector<claimed_endpoint> endpoints() const override {
+    if (is_off()) return {};
     if (server_) {
       std::vector<claimed_endpoint> out;
       for (const auto& e : server_->endpoints()) out.push_back({"udp", e});
@@ -108,6 +112,10 @@ public:
   result<void> start(host& h) override {
     host_ = &h;
     auto& world = h.world();
+    if (is_off()) {
+      world.log(messages::off_in_vpc, lan->keeps_off("dhcp.server"), {{"server", name()}});
+      return {};
+    }
     if (h.state_folder().empty()) {
       store_ = std::make_unique<memory_lease_store>(world.scheduler);
     } else {
@@ -123,6 +131,9 @@ public:
       return who.mac && std::find(holder->macs.begin(), holder->macs.end(), *who.mac) != holder->macs.end();
     };
     if (boot) settings.hooks.boot = boot->policy();
+    settings.hooks.wants_step = [&h](boot_stage, const mac_address& mac, std::string_view architecture) {
+      return h.story().wants(mac, architecture);
+    };
     settings.on_event = [&h](const boot_event& e) { h.tell(e); };
     if (on_lease)
       settings.on_lease = [this, &h](const lease& l) {
@@ -147,10 +158,12 @@ public:
   }
 
   void drain(std::function<void()> done) override {
+    if (!server_) return done();
     server_->stop([this, done = std::move(done)] { store_->drain(done); });
   }
 
   json status() const override {
+    if (is_off()) return {{"off", lan->keeps_off("dhcp.server")}};
     if (!server_) return json::object();
     json out = {{"leases", server_->leases().size()}};
     json ranges = json::array();
@@ -167,6 +180,7 @@ public:
   }
 
   dhcp::server* running() { return server_.get(); }
+  bool is_off() const { return lan && !lan->vpc.empty(); }
 
 private:
   // Every declared node is a fixed host: its name, and its address when it has one.
@@ -448,6 +462,7 @@ result<object_ptr> create_server(host&, const options& o) {
 
 dhcp::server& running(call& c, dhcp_service& self) {
   c.need_running();
+  if (self.is_off()) c.refuse(self.lan->keeps_off("dhcp.server"));
   if (!self.running()) c.refuse("the server has not started");
   return *self.running();
 }

@@ -86,12 +86,12 @@ test.case("functions and plugins answer in order; who fails gives 404 and its li
     local got = get(path .. "?mac=02-00-00-00-00-01")
     test.equal(got.status, 404, path)
     test.falsy(got.body:find("deliberate", 1, true), "what failed is the operator's business")
-    test.contains(running:logged(why), "NL-BOOT-040", path)
+    test.contains(running:logged(why), "NL-BOOT-043", path)
   end
   local step = running:await(function()
     return running:step("n1", "refused")
   end, "the timeline told of it")
-  test.equal(step.id, "NL-BOOT-040")
+  test.equal(step.id, "NL-BOOT-043")
   local told = running:await(function()
     local found = running:log():match "config: the file, [^\n]*"
     return found

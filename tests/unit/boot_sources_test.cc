@@ -140,7 +140,7 @@ TEST_CASE("boot sources: a failure ends the request with 404, the log and the ti
   CHECK(lab.asked.size() == 1);
   REQUIRE(lab.events.size() == 1);
   CHECK(lab.events[0].stage == boot_stage::refused);
-  CHECK(lab.events[0].message_id == "NL-BOOT-040");
+  CHECK(lab.events[0].message_id == "NL-BOOT-043");
   CHECK(lab.events[0].detail == "52:54:00:0a:4d:11: /generic of broken: x.lua:7: deliberate");
   lab.get("/generic?mac=52-54-00-0a-4d-11");
   CHECK_MESSAGE(lab.events.size() == 1, "the same reason is told once in a while");

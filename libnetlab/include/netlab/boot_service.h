@@ -37,6 +37,10 @@ struct service_options {
   text_map ipxe;
   // systemd's EFI stubs by processor: "amd64", "arm64" …. Absolute paths; what is not given is looked for.
   text_map stub;
+  // GRUB's netboot images and shims by processor. Absolute paths; what is not given is looked for in the
+  // assets and where Debian's packages have it.
+  text_map grub, shim;
+  std::vector<std::string> grub_folders = {"/usr/lib/grub"}, shim_folders = {"/usr/lib/shim"};
   std::vector<std::string> ipxe_folders = {"/usr/lib/ipxe"};
   std::vector<std::string> stub_folders = {"/usr/lib/systemd/boot/efi"}; // the assets folder comes first
   std::string raspberry_pi = "raspberry-pi";        // assets subfolder with the Pi's own boot files
@@ -51,6 +55,8 @@ struct service_world {
   boot_event_fn on_event;
   std::function<const node*(const node_identity&)> find_node;
   std::function<void(const node_identity&)> observe;
+  // The host name of the machine's DHCP lease, empty when it has none.
+  std::function<std::string(const node_identity&)> lease_name;
   // Where images are assembled, because that copies as much as an initramfs holds; without these it happens
   // at once, on the caller's thread.
   scheduler* home = nullptr;
@@ -89,7 +95,9 @@ struct check_issue {
 // pending with errc::closed.
 //
 // Paths: /boot.ipxe /ipxe /grub /config /metadata /generic /ignition /cloud /assets/… as matchbox has them;
-// /snponly.efi /undionly.kpxe /ipxe-<arch>.efi (loaders, also below /ipxe/);
+// /snponly.efi /undionly.kpxe /ipxe-<arch>.efi (loaders, also below /ipxe/ and /ipxe/<mac>/);
+// /grubnet<suffix>.efi, /grub/grub.cfg and GRUB's modules /grub/<platform>/<name>.mod;
+// /shim/<mac>/shim<suffix>.efi and beside it grub<suffix>.efi, both also at the root;
 // /uki/[<mac>/]<profile>-<arch>.efi; /profiles/<profile>/<arch>/<file> for files that lie outside the assets.
 // Sources are asked before the recipe's own profiles; with sources and no groups, what none of them has is
 // 404.

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "netlab/boot_event.h"
 #include "netlab/boot_policy.h"
 #include "netlab/dhcp_options.h"
 #include "netlab/ip.h"
@@ -108,6 +109,9 @@ struct engine_hooks {
   // May this client be called `name`? False when a declared node of another machine holds it.
   std::function<bool(std::string_view name, const node_identity& who)> may_use_name;
   bool events = true; // make boot_events
+  // Will anybody read this passing step (discover, offer) of this machine? Empty: yes. Most exchanges are
+  // no boot, and making a step that nobody reads costs more than deciding it.
+  std::function<bool(boot_stage stage, const mac_address& mac, std::string_view architecture)> wants_step;
 };
 
 } // namespace netlab::dhcp

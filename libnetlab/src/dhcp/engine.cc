@@ -217,13 +217,8 @@ void engine::impl::committed(std::uint64_t token, lease_store::outcome outcome, 
         return ip.to_string() + " for " + p.mac.to_string() + ": the store holds it for " +
                now.mac.to_string();
       });
-      if (!p.refusal_bytes.empty()) {
-        add(count::nak);
-        auto r = p.refusal;
-        r.offset = out.bytes.size();
-        r.size = p.refusal_bytes.size();
-        out.bytes.insert(out.bytes.end(), p.refusal_bytes.begin(), p.refusal_bytes.end());
-        out.replies.push_back(r);
+      if (!p.request.empty()) {
+        refuse(p, at, out);
         if (hooks.events) {
           boot_event ev;
           ev.node = std::move(p.node);

@@ -26,9 +26,9 @@ struct pending_commit {
   wall_time starts{};
   bool renewed = false;
   reply answer;
-  byte_vector bytes; // the ACK, ready to leave
-  reply refusal;     // the NAK for the case that somebody else holds the address
-  byte_vector refusal_bytes;
+  byte_vector bytes;   // the ACK, ready to leave
+  byte_vector request; // the REQUEST, to refuse it if somebody else holds the address
+  arrival from;
   node_identity node;
   std::string architecture, network, detail;
   // end
@@ -102,6 +102,8 @@ struct engine::impl {
   node_identity identity(const request_context& c, std::optional<ip_address> address = {}) const;
   void event(const request_context& c, boot_stage stage, std::optional<ip_address> address,
              std::string detail, const message* m = nullptr);
+  bool told(const request_context& c, boot_stage passing) const;
+  void refuse(const pending_commit& p, moment at, actions& out);
 
   server_config config;
   engine_hooks hooks;

@@ -151,6 +151,23 @@ node_identity engine::impl::identity(const request_context& c, std::optional<ip_
   return who;
 }
 
+bool engine::impl::told(const request_context& c, boot_stage passing) const {
+  return hooks.events && (!hooks.wants_step || hooks.wants_step(passing, c.mac, c.architecture));
+}
+
+void engine::impl::refuse(const pending_commit& p, moment at, actions& out) {
+  if (!decode_into(p.request, in)) return;
+  request_context c{in, p.request, p.from, at, out};
+  c.mac = in.mac();
+  if (!select_network(c)) return; // another configuration since
+  c.server_id = c.relay.server_override.value_or(config.networks[static_cast<std::size_t>(c.network)].server);
+  add(count::nak);
+  reply r;
+  auto why = ip_address::v4(p.address).to_string() + " was leased elsewhere";
+  builder.build_nak(c, why, out.bytes, r);
+  out.replies.push_back(r);
+}
+
 void engine::impl::event(const request_context& c, boot_stage stage, std::optional<ip_address> address,
                          std::string detail, const message* m) {
   if (!hooks.events) return;
@@ -316,9 +333,9 @@ static std::string ranges_of(const network_config& n) {
 void engine::impl::on_discover(request_context& c) {
   const auto& n = config.networks[static_cast<std::size_t>(c.network)];
   if (c.attempt == 0) {
-    std::string detail(c.in.options.text(option::vendor_class));
+    auto detail = c.in.options.text(option::vendor_class);
     if (auto kinds = architectures(c.in); !kinds.empty()) c.architecture = architecture_name(kinds[0]);
-    event(c, boot_stage::discover, {}, printable(detail));
+    if (told(c, boot_stage::discover)) event(c, boot_stage::discover, {}, printable(detail));
   }
   if (!admit(c) || !ask_boot_policy(c)) return;
   auto address = choose(c);
@@ -380,7 +397,8 @@ void engine::impl::on_discover(request_context& c) {
     c.out.replies.push_back(r);
     add(count::offer);
   }
-  event(c, boot_stage::offer, ip, c.boot && !c.boot->summary.empty() ? c.boot->summary : ip.to_string());
+  if (told(c, boot_stage::offer))
+    event(c, boot_stage::offer, ip, c.boot && !c.boot->summary.empty() ? c.boot->summary : ip.to_string());
 }
 
 bool engine::impl::ours(const request_context& c, const ip_address& server) const {
@@ -503,8 +521,10 @@ void engine::impl::grant(request_context& c, lease_entry& e, message_type answer
     say(messages::options_dropped, c.mac, c.at, c.out,
         [&] { return "not all options fit into the message that " + c.mac.to_string() + " takes"; });
   }
-  if (c.in.type() == message_type::request)
-    builder.build_nak(c, ip.to_string() + " was leased elsewhere", p.refusal_bytes, p.refusal);
+  if (c.in.type() == message_type::request) {
+    p.request.assign(c.datagram.begin(), c.datagram.end());
+    p.from = c.from;
+  }
   p.node = identity(c, ip);
   if (p.node.name.empty()) p.node.name = p.hostname;
   p.architecture = c.architecture;

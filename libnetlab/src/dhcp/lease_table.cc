@@ -160,11 +160,15 @@ void lease_table::set_holder(lease_entry& e, std::string_view client, const mac_
         it != by_mac_.end() && it->second == e.address)
       by_mac_.erase(it);
   }
-  clear_offer(e);
   e.held = true;
   e.client = client;
   e.mac = mac;
-  by_client_.insert_or_assign(std::string(client_index_key(e.network, client)), e.address);
+  clear_offer(e); // its place in the index stays when it was this client's
+  auto key = client_index_key(e.network, client);
+  if (auto it = by_client_.find(key); it != by_client_.end())
+    it->second = e.address;
+  else
+    by_client_.emplace(std::string(key), e.address);
   if (!mac.is_zero()) by_mac_[mac_index_key(e.network, mac)] = e.address;
 }
 

@@ -5,6 +5,7 @@
 
 #include "frame.h"
 #include "netlab/dhcp_messages.h"
+#include "netlab/log_batch.h"
 
 namespace netlab::dhcp {
 
@@ -193,10 +194,13 @@ struct server::impl : std::enable_shared_from_this<server::impl> {
     auto events = std::move(out.events);
     auto changes = std::move(out.changes);
     out.clear();
-    for (const auto& n : notes) rt.log(*n.what, n.text, {{"server", policy.config().name}});
+    {
+      log_batch together;
+      for (const auto& n : notes) rt.log(*n.what, n.text, {{"server", policy.config().name}});
+      if (options.on_event)
+        for (const auto& e : events) options.on_event(e);
+    }
     for (const auto& c : changes) tell(c);
-    if (options.on_event)
-      for (const auto& e : events) options.on_event(e);
     publish();
     arm();
   }

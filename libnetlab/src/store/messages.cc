@@ -130,6 +130,13 @@ const message boot_error_reported{"NL-BOOT-115", log_level::warn,
 const message boot_images_not_ready{
     "NL-BOOT-116", log_level::warn, "The node pulled container images and did not become ready.",
     "Check its services (talosctl -n ADDRESS service) and whether the remaining images can be pulled."};
+const message boot_program_returned{
+    "NL-BOOT-120", log_level::warn,
+    "The node fetched its boot program whole, and its firmware asked for something to boot again at once. "
+    "Firmware with Secure Boot does that to a program without a signature that it trusts.",
+    "Look at the node's screen (\"Access Denied\", \"Security Violation\"). With Secure Boot give the profile "
+    "loader = \"shim\", or switch Secure Boot off. A program of the wrong architecture is turned away in the same "
+    "manner, and one that finds no network card gives up."};
 
 } // namespace netlab::messages
 
@@ -166,6 +173,7 @@ std::span<const message* const> store_messages() {
       &boot_upstream_down,
       &boot_error_reported,
       &boot_images_not_ready,
+      &boot_program_returned,
   };
   return table;
 }

@@ -33,5 +33,6 @@ extern const message boot_config_not_ready;  // NL-BOOT-113
 extern const message boot_upstream_down;     // NL-BOOT-114
 extern const message boot_error_reported;    // NL-BOOT-115
 extern const message boot_images_not_ready;  // NL-BOOT-116
+extern const message boot_program_returned;  // NL-BOOT-120
 
 } // namespace netlab::messages
