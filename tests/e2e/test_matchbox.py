@@ -79,7 +79,7 @@ def test_curl(lab, folder, curl):
     assert curl("/nowhere")[0] == 404
     status, body, _ = curl("/assets/")
     assert status == 200 and '<a href="/assets/vmlinuz">vmlinuz</a>' in body
-    server.log.expect("NL-BOOT-040", 5)
+    server.log.expect("NL-BOOT-043", 5)
 
 
 def test_broken_files(lab, folder, curl):
