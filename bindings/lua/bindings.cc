@@ -12,6 +12,7 @@ api describe_everything() {
   bind_boot_source(out);
   bind_clock(out);
   bind_dhcp(out);
+  bind_dhcp_proxy(out);
   bind_err(out);
   bind_fs(out);
   bind_http(out);

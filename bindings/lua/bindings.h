@@ -13,6 +13,7 @@ void bind_boot(api&);
 void bind_boot_source(api&);
 void bind_clock(api&);
 void bind_dhcp(api&);
+void bind_dhcp_proxy(api&);
 void bind_err(api&);
 void bind_fs(api&);
 void bind_http(api&);

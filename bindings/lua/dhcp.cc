@@ -2,59 +2,14 @@
 
 #include "api.h"
 #include "bindings.h"
-#include "boot.h"
 #include "dhcp_options.h"
+#include "dhcp_service.h"
 #include "handle.h"
-#include "host.h"
-#include "messages.h"
-#include "netlab/dhcp_import.h"
-#include "netlab/dhcp_server.h"
-#include "netlab/files.h"
-#include "netlab/lease_journal.h"
-#include "netlab/memory_lease_store.h"
-#include "netlab/text.h"
-#include "network.h"
 #include "nodes.h"
-#include "story.h"
 
 namespace netlab::lua {
 
 namespace {
-
-// Adds the leases of the server that ran here before to those of our own store, which win. They are read at
-// every start, so that a client which has not renewed yet keeps its address across our restarts as well.
-class importing_store final : public lease_store {
-public:
-  importing_store(lease_store& own, std::vector<lease> extra) : own_(own), extra_(std::move(extra)) {}
-  result<std::vector<lease>> load() override {
-    auto out = own_.load();
-    if (!out) return out;
-    std::map<ip_address, bool> known;
-    for (const auto& l : *out) known[l.address] = true;
-    for (auto& l : extra_)
-      if (!known.contains(l.address)) out->push_back(std::move(l));
-    extra_.clear();
-    return out;
-  }
-  void claim(lease next, done_fn done) override { own_.claim(std::move(next), std::move(done)); }
-  void drain(std::function<void()> fn) override { own_.drain(std::move(fn)); }
-
-private:
-  lease_store& own_;
-  std::vector<lease> extra_;
-};
-
-void push_lease(lua_State* L, host& h, const lease& l) {
-  json out = {{"ip", l.address.to_string()}, {"mac", l.mac.to_string()},
-              {"network", l.network},        {"client", to_hex(l.client)},
-              {"state", to_string(l.state)}, {"starts", format_time(l.starts, false)}};
-  if (!l.hostname.empty()) out["hostname"] = l.hostname;
-  if (l.expires != wall_time::max()) out["expires"] = format_time(l.expires, false);
-  node_identity who;
-  who.mac = l.mac;
-  if (const auto* known = h.nodes().find(who); known && known->declared) out["name"] = known->name;
-  push(L, out);
-}
 
 json lease_row(const host& h, const lease& l) {
   node_identity who;
@@ -67,211 +22,6 @@ json lease_row(const host& h, const lease& l) {
           {"expires", l.expires == wall_time::max() ? "never" : format_time(l.expires, false)}};
 }
 
-class dhcp_service final : public service {
-public:
-  dhcp::server_options settings;
-  std::shared_ptr<boot_object> boot;
-  std::shared_ptr<network> lan;
-  shared_reference on_lease, on_lease_end;
-  std::map<std::string, std::string> imports; // what to read → path
-
-  std::string default_name() const override { return lan ? "dhcp-" + lan->name() : "dhcp"; }
-
-  result<void> check(host& h) override {
-    bool servers_whole = !h.mistaken("http.server") && !h.mistaken("tftp.server");
-    if (boot && !boot->has_http && !boot->has_tftp && servers_whole)
-      h.mistake(where(), kind(),
-                {"boot", "no server of the recipe serves boot.service \"" + boot->name() +
-                             "\": list it in `serve` of an http.server or tftp.server"});
-    settings.config.name = name();
-    add_nodes(h);
-    for (const auto& e : dhcp::check(settings.config))
-      h.mistake(where(), kind(), {e.op == "dhcp.config" ? "" : e.op, e.message});
-    if (is_off())
-      notes_.push_back(lan->keeps_off("dhcp.server") + " [" + messages::off_in_vpc.id + "]");
-    else if (h.state_folder().empty())
-      notes_.emplace_back(
-          "leases are kept in memory only: name a folder with netlab.state to keep them over a restart");
-    return {};
-  }
-
-  std::vector<std::string> notes() const override { return notes_; }
-
-  std::vector<claimed_endpoint> endpoints() const override {
-    if (is_off()) return {};
-    if (server_) {
-      std::vector<claimed_endpoint> out;
-      for (const auto& e : server_->endpoints()) out.push_back({"udp", e});
-      return out;
-    }
-    if (settings.listen) return {{"udp", {*settings.listen, settings.port}}};
-    // It binds to the interface, so that another program's socket on another interface is no conflict.
-    return {{"udp", {lan->address.address, settings.port}, false}};
-  }
-
-  result<void> start(host& h) override {
-    host_ = &h;
-    auto& world = h.world();
-    if (is_off()) {
-      world.log(messages::off_in_vpc, lan->keeps_off("dhcp.server"), {{"server", name()}});
-      return {};
-    }
-    if (h.state_folder().empty()) {
-      store_ = std::make_unique<memory_lease_store>(world.scheduler);
-    } else {
-      auto journal = lease_journal::open(make_journal_storage(h.state_path(name() + ".leases")), world.clock,
-                                         world.scheduler, world.log, world.metrics);
-      if (!journal) return tl::unexpected(journal.error());
-      store_ = std::move(*journal);
-    }
-    import(h);
-    settings.hooks.may_use_name = [&h](std::string_view wanted, const node_identity& who) {
-      const auto* holder = h.nodes().find_name(wanted);
-      if (!holder || !holder->declared) return true;
-      return who.mac && std::find(holder->macs.begin(), holder->macs.end(), *who.mac) != holder->macs.end();
-    };
-    if (boot) settings.hooks.boot = boot->policy();
-    settings.hooks.wants_step = [&h](boot_stage, const mac_address& mac, std::string_view architecture) {
-      return h.story().wants(mac, architecture);
-    };
-    settings.on_event = [&h](const boot_event& e) { h.tell(e); };
-    if (on_lease)
-      settings.on_lease = [this, &h](const lease& l) {
-        h.notify(on_lease, "dhcp.server on_lease", [&](lua_State* L) { return push_lease(L, h, l), 1; });
-      };
-    settings.on_lease_end = [this, &h](const lease& l, dhcp::end_reason why) {
-      h.nodes().forget_address(l.address);
-      h.notify(on_lease_end, "dhcp.server on_lease_end", [&](lua_State* L) {
-        push_lease(L, h, l);
-        push(L, dhcp::to_string(why));
-        return 2;
-      });
-    };
-    auto server = dhcp::server::start(world, *merged_, settings);
-    if (!server) return tl::unexpected(server.error());
-    server_ = std::move(*server);
-    h.story().add_evidence([this](const boot_record&, boot_evidence& out) {
-      for (const auto& f : server_->foreign_servers())
-        out.other_servers.push_back({f.address, "DHCP", f.how.starts_with("chosen")});
-    });
-    return {};
-  }
-
-  void drain(std::function<void()> done) override {
-    if (!server_) return done();
-    server_->stop([this, done = std::move(done)] { store_->drain(done); });
-  }
-
-  json status() const override {
-    if (is_off()) return {{"off", lan->keeps_off("dhcp.server")}};
-    if (!server_) return json::object();
-    json out = {{"leases", server_->leases().size()}};
-    json ranges = json::array();
-    for (const auto& n : settings.config.networks)
-      for (const auto& r : n.ranges) ranges.push_back(r.to_string());
-    if (!ranges.empty()) out["range"] = std::move(ranges);
-    auto others = server_->foreign_servers();
-    if (!others.empty()) {
-      json list = json::array();
-      for (const auto& f : others) list.push_back(f.address.to_string());
-      out["other_servers"] = std::move(list);
-    }
-    return out;
-  }
-
-  dhcp::server* running() { return server_.get(); }
-  bool is_off() const { return lan && !lan->vpc.empty(); }
-
-private:
-  // Every declared node is a fixed host: its name, and its address when it has one.
-  void add_nodes(host& h) {
-    for (const auto* n : h.nodes().all()) {
-      if (!n->declared) continue;
-      dhcp::fixed_host fixed;
-      fixed.name = n->name;
-      fixed.macs = n->macs;
-      fixed.uuid = n->uuid;
-      fixed.serial = n->serial;
-      bool here = false;
-      for (const auto& net : settings.config.networks) here = here || (n->ip && net.subnet.contains(*n->ip));
-      if (here) fixed.address = n->ip;
-      if (!fixed.macs.empty() || fixed.uuid || !fixed.serial.empty())
-        settings.config.hosts.push_back(std::move(fixed));
-    }
-  }
-
-  void import(host& h) {
-    auto& world = h.world();
-    std::vector<lease> extra;
-    auto read = [&](const std::string& path, auto&& parse) {
-      auto text = world.files.read(path);
-      if (!text) {
-        world.log.write(log_level::warn, "nothing to import: " + text.error().message, {{"server", name()}});
-        return;
-      }
-      auto got = parse(*text);
-      if (!got) {
-        world.log.write(log_level::warn, path + ": " + got.error().message, {{"server", name()}});
-        return;
-      }
-      for (const auto& w : got->warnings)
-        world.log.write(log_level::warn, path + ":" + std::to_string(w.line) + ": " + w.text,
-                        {{"server", name()}});
-      take(extra, *got);
-    };
-    auto now = world.clock.wall();
-    auto leases = [&](const std::string& path) {
-      read(path, [&](const std::string& text) { return dhcp::import_dnsmasq(text, now); });
-    };
-    for (const auto& [what, path] : imports) {
-      if (what == "dnsmasq") leases(path);
-      if (what == "kea") read(path, [&](const std::string& text) { return dhcp::import_kea(text, now); });
-      if (what == "isc") read(path, [&](const std::string& text) { return dhcp::import_isc(text, now); });
-      if (what == "dnsmasq_hosts")
-        read(path, [](const std::string& text) { return dhcp::import_dnsmasq_hosts(text); });
-      if (what != "pihole") continue;
-      leases(join_path(path, "dhcp.leases"));
-      auto toml = join_path(path, "pihole.toml"); // version 6; version 5 keeps them in dnsmasq's folder
-      if (world.files.info(toml))
-        read(toml, [](const std::string& text) { return dhcp::import_pihole_toml(text); });
-      auto hosts = join_path(path, "../dnsmasq.d/04-pihole-static-dhcp.conf");
-      if (world.files.info(hosts))
-        read(hosts, [](const std::string& text) { return dhcp::import_dnsmasq_hosts(text); });
-    }
-    if (!imports.empty())
-      world.log.write(log_level::info, "imported leases of the DHCP server that ran here before",
-                      {{"leases", std::to_string(extra.size())}, {"server", name()}});
-    merged_ = std::make_unique<importing_store>(*store_, std::move(extra));
-  }
-
-  void take(std::vector<lease>& into, dhcp::imported_leases& got) {
-    for (auto& l : got.leases) {
-      for (const auto& net : settings.config.networks)
-        if (net.subnet.contains(l.address)) l.network = net.name;
-      into.push_back(std::move(l));
-    }
-  }
-  // A reservation of the recipe wins over an imported one for the same machine or address.
-  void take(std::vector<lease>&, dhcp::imported_hosts& got) {
-    auto& hosts = settings.config.hosts;
-    for (auto& fixed : got.hosts) {
-      bool known = false;
-      for (const auto& mine : hosts) {
-        known = known || (fixed.address && mine.address == fixed.address);
-        for (const auto& mac : fixed.macs)
-          known = known || std::find(mine.macs.begin(), mine.macs.end(), mac) != mine.macs.end();
-      }
-      if (!known) hosts.push_back(std::move(fixed));
-    }
-  }
-
-  host* host_ = nullptr;
-  std::vector<std::string> notes_;
-  std::unique_ptr<lease_store> store_;
-  std::unique_ptr<importing_store> merged_;
-  std::unique_ptr<dhcp::server> server_;
-};
-
 schema server_schema() {
   schema s;
   s.name = "dhcp.server";
@@ -279,6 +29,10 @@ schema server_schema() {
   s.options = {
       optional("name", type::string(), "how messages and commands call it"),
       required("network", type::handle("network"), "the network it serves"),
+      with_default(
+          "mode", type::enumeration({"server", "auto"}), "server",
+          "\"auto\" looks at the network first and now and then: it gives addresses only while no other "
+          "server does, and is a proxy (dhcp.proxy) beside one"),
       optional("range", type::one_of({type::ip_range(), type::list(type::ip_range())}),
                "addresses to give out; without it only reserved ones"),
       optional("exclude", type::list(type::one_of({type::ip_range(), type::ip()})),
@@ -409,6 +163,13 @@ result<object_ptr> create_server(host&, const options& o) {
   net.probe = o.get<bool>("conflict_probe");
   net.rapid_commit = o.get<bool>("rapid_commit");
   net.bootp = o.get<bool>("bootp");
+  if (o.get<std::string>("mode") == "auto") {
+    out->automatic = true;
+    net.mode = dhcp::service::proxy; // until the network was looked at
+    if (o.maybe<ip_address>("listen"))
+      return fail(errc::invalid, "\"auto\" asks the network on its interface, which `listen` leaves out",
+                  "mode");
+  }
   c.networks.push_back(net);
 
   std::size_t index = 0;

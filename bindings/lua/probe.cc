@@ -5,6 +5,7 @@
 #include "handle.h"
 #include "host.h"
 #include "netlab/dhcp_client.h"
+#include "netlab/dhcp_watch.h"
 #include "netlab/ipxe_script.h"
 
 // What `netlab probe` is made of: a DHCP client that imitates firmware, and a virtual iPXE. The rest of the
@@ -40,7 +41,7 @@ const schema& dhcp_schema() {
   return s;
 }
 
-json to_json(const dhcp::client_report& r) {
+json to_json(const dhcp::client_report& r, bool as_boot_client) {
   json out = json::object();
   json steps = json::array(), offers = json::array();
   for (const auto& s : r.steps)
@@ -55,6 +56,8 @@ json to_json(const dhcp::client_report& r) {
                       {"proxy", o.proxy()}});
   out["steps"] = std::move(steps);
   out["offers"] = std::move(offers);
+  auto verdict = dhcp::judge(r.offers, as_boot_client);
+  out["network"] = {{"needs", dhcp::to_string(verdict.need)}, {"text", verdict.text}};
   if (r.failure)
     out["failure"] = {
         {"code", to_string(r.failure->code)}, {"message", r.failure->message}, {"op", r.failure->op}};
@@ -100,9 +103,10 @@ int dhcp_probe(call& c) {
   what.deadline = o.get<duration>("timeout");
   auto& world = c.owner.world();
   return c.wait("dhcp.probe", what.deadline + std::chrono::seconds(2), [&](waker w) -> std::shared_ptr<void> {
-    auto begun = dhcp::client::start(world, transport, what, [w](dhcp::client_report r) {
-      w([data = to_json(r)](lua_State* L) { return push(L, data), 1; });
-    });
+    auto begun = dhcp::client::start(
+        world, transport, what, [w, boots = what.kind != dhcp::client_kind::plain](dhcp::client_report r) {
+          w([data = to_json(r, boots)](lua_State* L) { return push(L, data), 1; });
+        });
     if (begun) return std::shared_ptr<dhcp::client>(std::move(*begun));
     world.scheduler.post([w, e = begun.error()] { w.fail(e); });
     return nullptr;

@@ -132,8 +132,9 @@ void story::step(const boot_event& event) {
   // Refusals carry a catalogued message of their own room already; here they are a step like others.
   auto level = event.stage == boot_stage::refused || event.stage == boot_stage::nak ? log_level::warn
                // Of an exchange that is no boot, only the result is worth a line.
-               : event.done && (boot || event.stage == boot_stage::ack) ? log_level::info
-                                                                        : log_level::debug;
+               : event.done && (boot || (event.stage == boot_stage::ack && !event.overheard))
+                   ? log_level::info
+                   : log_level::debug;
   if (log.enabled(level)) {
     log_fields fields;
     if (event.node.mac) fields.emplace_back("mac", event.node.mac->to_string());

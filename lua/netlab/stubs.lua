@@ -116,6 +116,10 @@ function handle_boot_service:boot_once(node, profile, within) end
 ---@class netlab.boot.source
 local handle_boot_source = {}
 
+---A proxyDHCP server.
+---@class netlab.dhcp.proxy
+local handle_dhcp_proxy = {}
+
 ---A DHCP server.
 ---@class netlab.dhcp.server
 local handle_dhcp_server = {}
@@ -276,6 +280,29 @@ local handle_tftp_server = {}
 ---@return netlab.boot.service
 function netlab.boot.service(options) end
 
+---@class netlab.dhcp.proxy.options.hosts
+---@field name? string for messages
+---@field mac? string|string[] its network card, or a list
+---@field uuid? string its SMBIOS UUID
+---@field serial? string its serial number
+---@field option43 string for this machine: see above (required)
+
+---@class netlab.dhcp.proxy.options
+---@field name? string how messages and commands call it
+---@field network netlab.network the network that the other server serves (required)
+---@field boot netlab.boot.service what network boot clients are told (required)
+---@field nodes? netlab.nodes the lab's machines; every netlab.nodes counts, this one documents it
+---@field option43? string option 43 to PXE firmware: "auto" (BIOS gets discovery control 8, UEFI none and asks port 4011), "control" (discovery control 8 for all), "omit", or its bytes as hex digits (default "auto")
+---@field hosts? netlab.dhcp.proxy.options.hosts[] machines whose firmware wants another option 43
+---@field listen? string answer unicast on this address only, for tests
+---@field port? integer for tests (default 67)
+---@field proxy_port? integer for tests (default 4011)
+
+---Boot options beside another DHCP server (proxyDHCP): answers boot firmware on ports 67 and 4011, and never gives an address.
+---@param options netlab.dhcp.proxy.options
+---@return netlab.dhcp.proxy
+function netlab.dhcp.proxy(options) end
+
 ---@class netlab.dhcp.server.options.routes
 ---@field to string the destination (required)
 ---@field via string the gateway (required)
@@ -388,6 +415,7 @@ function netlab.boot.service(options) end
 ---@class netlab.dhcp.server.options
 ---@field name? string how messages and commands call it
 ---@field network netlab.network the network it serves (required)
+---@field mode? "server"|"auto" "auto" looks at the network first and now and then: it gives addresses only while no other server does, and is a proxy (dhcp.proxy) beside one (default "server")
 ---@field range? string|string[] addresses to give out; without it only reserved ones
 ---@field exclude? (string|string)[] addresses of the range to leave alone
 ---@field lease? string how long an address is given for; "infinite" for ever (default "12h")

@@ -66,3 +66,19 @@ def test_address_that_comes_late(lab):
         server.log.expect(rf"{name}: listens on 10\.77\.0\.2", 15)
     for url in ("http://10.77.0.2:8080/file", "tftp://10.77.0.2/file"):
         assert lab.host.run("curl", "-sS", "--max-time", "10", url) == "there"
+
+
+@pytest.mark.needs("busybox")
+def test_address_in_use(lab):
+    """A machine that uses an address of the range without a lease is found before anybody is offered the address: by
+    its answer to the probe, or because it announces itself after that."""
+    lab.network.host("squatter", "10.77.0.100/24")
+    late = lab.network.host("late")
+    server = lab.start("dhcp", range="10.77.0.100-10.77.0.109")
+    told(server, "DHCP", "10.77.0.100", "without a lease")
+    late.add_address("10.77.0.101/24")
+    late.run("busybox", "arping", "-U", "-c", "1", "-I", "eth0", "10.77.0.101")
+    told(server, "DHCP", "10.77.0.101", late.mac, "without a lease")
+    client = lab.client(Udhcpc, "client")
+    client.start()
+    assert client.expect("bound")["address"] == "10.77.0.102"

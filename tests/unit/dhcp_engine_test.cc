@@ -633,6 +633,78 @@ TEST_CASE("dhcp engine: as a proxy it answers boot clients only, without address
   CHECK(b.how().proxy_port);
 }
 
+TEST_CASE("dhcp engine: a proxy's option 43 is the firmware's, the recipe's, or one machine's") {
+  engine_hooks hooks;
+  hooks.boot = [](const boot_request& r) {
+    boot_reply b;
+    b.what = boot_reply::kind::boot;
+    b.file = "loader";
+    if (r.vendor_class.starts_with("HTTPClient")) b.vendor_class = "HTTPClient";
+    return b;
+  };
+  auto c = lab();
+  c.networks[0].mode = service::proxy;
+  auto offer = [&](const server_config& config, int entry) {
+    bench b(config, hooks);
+    b.policy.handle(corpus_packet(dhcp_corpus[entry]), b.from, b.at(), b.out);
+    b.take();
+    return b.last(message_type::offer);
+  };
+  auto option43 = [](const packet& p) {
+    auto value = p.options.find(option::vendor_specific);
+    return value ? to_hex(*value) : "none";
+  };
+  constexpr int uefi = 0, http = 1, ipxe = 3, bios = 4;
+  auto rom = offer(c, bios);
+  CHECK(option43(rom) == "060108ff"); // boot what this reply names
+  CHECK(rom.sname == "10.0.0.1");
+  CHECK(rom.siaddr == ip("10.0.0.1"));
+  CHECK(option43(offer(c, uefi)) == "none"); // it goes to port 4011
+  CHECK(option43(offer(c, http)) == "none");
+  CHECK(offer(c, http).options.text(option::vendor_class) == "HTTPClient");
+  CHECK(option43(offer(c, ipxe)) == "none");
+  c.networks[0].hints.what = pxe_hints::kind::control;
+  CHECK(option43(offer(c, uefi)) == "060108ff");
+  c.networks[0].hints.what = pxe_hints::kind::omit;
+  CHECK(option43(offer(c, bios)) == "none");
+  fixed_host host;
+  host.name = "odd";
+  host.macs = {{{2, 0, 0, 0, 0, 9}}};
+  host.hints = pxe_hints{pxe_hints::kind::bytes, {6, 1, 7, 255}};
+  c.hosts = {host};
+  CHECK(option43(offer(c, uefi)) == "060107ff");
+  CHECK(option43(offer(c, bios)) == "060107ff");
+  c.networks[0].mode = service::full; // hints are a proxy's
+  CHECK(option43(offer(c, bios)) == "none");
+}
+
+TEST_CASE("dhcp engine: a proxy learns from the REQUEST to the other server who has which address") {
+  auto c = lab();
+  c.networks[0].mode = service::proxy;
+  bench b(c);
+  b.send(b.select(3, ip("10.0.0.77"), "10.0.0.254"));
+  CHECK(b.silent());
+  REQUIRE(b.events.size() == 1);
+  CHECK(b.events[0].stage == boot_stage::ack);
+  CHECK(b.events[0].overheard);
+  CHECK(b.events[0].proxied);
+  CHECK(b.events[0].node.address == ip("10.0.0.77"));
+  CHECK(b.events[0].node.mac == mac_of(3));
+  CHECK(b.events[0].detail == "10.0.0.77 from 10.0.0.254");
+  REQUIRE(b.policy.foreign_servers().size() == 1);
+  CHECK(b.policy.foreign_servers()[0].address == ip("10.0.0.254"));
+  b.send(b.renew(3, ip("10.0.0.77")));
+  REQUIRE(b.events.size() == 2);
+  CHECK(b.events[1].detail == "10.0.0.77, as before");
+  b.send(b.reboot(3, ip("10.0.0.78")));             // the other server may refuse it
+  b.send(b.select(3, ip("0.0.0.0"), "10.0.0.1"));   // takes a proxy's offer for an address
+  b.send(b.select(3, ip("0.0.0.0"), "10.0.0.254")); // nonsense
+  CHECK(b.events.size() == 2);
+  CHECK(b.silent());
+  CHECK(b.counted(count::other_server) == 5);
+  CHECK(b.store.writes == 0);
+}
+
 TEST_CASE("dhcp engine: hostile datagrams are counted, said once, and change nothing") {
   bench b;
   seeded_random random(7);

@@ -185,3 +185,22 @@ TEST_CASE("diagnosis: a program that firmware turned away is named at once") {
   then_refused.boot.returned = t.boot.returned;
   CHECK(then_refused.id() == "NL-BOOT-120");
 }
+
+TEST_CASE("diagnosis: beside a proxy another server gives the address, and both halves may be missing") {
+  told alone({discover, offer}, 10s);
+  alone.boot.steps.back().event.proxied = true;
+  CHECK(alone.id() == "NL-BOOT-117");
+  CHECK(alone.says("none was seen here"));
+  CHECK(alone.other().says("seen here: DHCP server 10.0.0.1"));
+  CHECK(alone.id() == "NL-BOOT-117"); // that server is as it should be
+  told taken({discover, offer, ack}, 10s);
+  taken.boot.steps.back().event.proxied = taken.boot.steps.back().event.overheard = true;
+  CHECK(taken.id() == "NL-BOOT-118");
+  CHECK(taken.says("port 4011"));
+  taken.boot.idle = 9s;
+  CHECK(taken.id() == "");
+  // Its system asks for an address once more, long after.
+  told up({discover, offer, ack, tftp, script, kernel, ack}, 60s);
+  up.boot.steps.back().event.proxied = up.boot.steps.back().event.overheard = true;
+  CHECK(up.id() == "");
+}

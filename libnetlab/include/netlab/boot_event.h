@@ -37,6 +37,8 @@ struct boot_event {
   duration elapsed{};
   bool done = true;       // false: began and did not finish (aborted, timed out, size probe)
   std::string message_id; // the catalogued message when something went wrong, else empty
+  bool proxied = false;   // of an exchange in which another server gives the address
+  bool overheard = false; // the node spoke to that other server; we only listened
 };
 
 // How rooms tell the story. Called on the control loop's thread; cheap, never throws.

@@ -31,8 +31,9 @@ struct client_options {
   byte_vector ipxe_features;        // option 175; empty: a usual set
   std::string user_class;           // option 77 instead of "iPXE", for loops broken by class
   std::optional<ip_address> requested;
-  bool broadcast = false;                            // ask for broadcast replies
-  bool release = false;                              // give the address back at the end
+  bool broadcast = false; // ask for broadcast replies
+  bool release = false;   // give the address back at the end
+  bool look = false;      // collect offers only: no REQUEST is sent, and silence is no failure
   duration collect = std::chrono::milliseconds(700); // wait for more offers after the first
   duration retry = std::chrono::seconds(1);          // doubles with every try
   duration deadline = std::chrono::seconds(10);      // of the whole exchange

@@ -47,6 +47,18 @@ struct client_class {
   option_set options{};
 };
 
+// What a proxy's reply to PXE firmware carries in option 43. Firmware differs: some boots from the first
+// reply only when PXE_DISCOVERY_CONTROL says so (PXE 2.1 §2.2.1.2), some takes any option 43 for a menu.
+struct pxe_hints {
+  enum class kind {
+    automatic, // BIOS: `control`; UEFI: `omit`, so that it asks port 4011
+    omit,      // none
+    control,   // discovery control 8: boot the file that this reply names, ask nobody else
+    bytes,     // `value` as it is
+  } what = kind::automatic;
+  byte_vector value{};
+};
+
 // A machine that the recipe knows: any of its identifiers names it.
 struct fixed_host {
   std::string name{}; // its host name; wins over what the client asks for
@@ -56,6 +68,7 @@ struct fixed_host {
   std::string serial{};
   std::optional<ip_address> address{}; // inside or outside the ranges; nobody else gets it
   option_set options{};
+  std::optional<pxe_hints> hints{}; // instead of its network's
 };
 
 enum class service {
@@ -71,6 +84,7 @@ struct network_config {
   std::vector<ip_range> ranges;
   std::vector<ip_range> exclude;
   service mode = service::full;
+  pxe_hints hints{}; // of a proxy
   option_set options{};
   duration lease = std::chrono::hours(12);
   duration lease_min = std::chrono::minutes(2);

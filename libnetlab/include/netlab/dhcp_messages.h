@@ -33,6 +33,9 @@ extern const message bind_failed;       // NL-DHCP-023
 extern const message bootp_refused;     // NL-DHCP-024
 extern const message unsupported_type;  // NL-DHCP-025
 extern const message lease_lines;       // NL-DHCP-026
+extern const message mode_chosen;       // NL-DHCP-027
+extern const message other_boot_server; // NL-DHCP-028
+extern const message look_failed;       // NL-DHCP-029
 } // namespace messages
 
 std::span<const message* const> dhcp_messages();

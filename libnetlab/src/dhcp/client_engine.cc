@@ -135,6 +135,7 @@ struct client_engine::impl {
   }
 
   void choose(boot_time now, std::vector<client_output>& out) {
+    if (o.look) return finish(now, {}, {}, out);
     collect_until = boot_time::max();
     chosen = -1;
     proxy = -1;
@@ -286,6 +287,7 @@ struct client_engine::impl {
   void advance(boot_time now, std::vector<client_output>& out) {
     if (now_in == state::done) return;
     if (now >= ends) {
+      if (o.look) return finish(now, {}, {}, out);
       error why{errc::timeout, {}, "dhcp.client"};
       if (now_in == state::asking_proxy)
         why.message = "the proxy at " + report.offers[static_cast<std::size_t>(proxy)].server.to_string() +
@@ -300,7 +302,7 @@ struct client_engine::impl {
       return finish(now, std::move(why), {}, out);
     }
     if (now >= collect_until) choose(now, out);
-    if (now >= retry_at) {
+    if (now_in != state::done && now >= retry_at) {
       again(now, o.retry);
       if (now_in == state::selecting)
         discover(now, out);

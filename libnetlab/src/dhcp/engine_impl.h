@@ -64,6 +64,7 @@ struct engine::impl {
   void on_inform(request_context& c);
   void on_bootp(request_context& c);
   void on_proxy(request_context& c);
+  void overhear(request_context& c);
   void on_server_reply(const packet& in, moment at, actions& out);
   void nak(request_context& c, const std::string& why);
   void grant(request_context& c, lease_entry& e, message_type answer);

@@ -177,6 +177,7 @@ void engine::impl::event(const request_context& c, boot_stage stage, std::option
   ev.detail = std::move(detail);
   ev.architecture = c.architecture;
   if (m) ev.message_id = m->id;
+  ev.proxied = c.network >= 0 && config.networks[static_cast<std::size_t>(c.network)].mode == service::proxy;
   c.out.events.push_back(std::move(ev));
 }
 
@@ -641,11 +642,33 @@ void engine::impl::on_bootp(request_context& c) {
   grant(c, e, message_type::none);
 }
 
+// A REQUEST on port 67 speaks to the server that gives the address. Nothing else tells a proxy which address
+// the machine has, and TFTP and HTTP requests come from that.
+void engine::impl::overhear(request_context& c) {
+  auto server = c.in.options.address(option::server_id);
+  auto address = c.in.options.address(option::requested_address);
+  add(count::other_server);
+  // Simple clients take a proxy's offer for an address of 0.0.0.0 and ask us for it.
+  if (server && ours(c, *server)) return;
+  if (!c.in.ciaddr.is_unspecified())
+    address = c.in.ciaddr;
+  else if (!server)
+    address.reset(); // INIT-REBOOT: the server may still say no
+  if (server)
+    remember_server(*server,
+                    "gave " + (address ? address->to_string() : "an address") + " to " + c.mac.to_string(),
+                    c.mac, c.at);
+  if (!address || address->is_unspecified() || !hooks.events) return;
+  event(c, boot_stage::ack, address,
+        address->to_string() + (server ? " from " + server->to_string() : ", as before"));
+  c.out.events.back().overheard = true;
+}
+
 void engine::impl::on_proxy(request_context& c) {
   auto type = c.in.type();
-  // On port 67 a REQUEST speaks to the server that gives the address.
-  bool answerable = type == message_type::discover || type == message_type::inform ||
-                    (type == message_type::request && c.from.proxy_port);
+  if (type == message_type::request && !c.from.proxy_port) return overhear(c);
+  bool answerable =
+      type == message_type::discover || type == message_type::inform || type == message_type::request;
   if (!answerable || !is_boot_client(c.in)) {
     add(count::not_boot_client);
     return;

@@ -103,18 +103,33 @@ const message unsupported_type{"NL-DHCP-025", log_level::debug,
 const message lease_lines{"NL-DHCP-026", log_level::info,
                           "So many leases were granted at once that their lines were left out of the log.",
                           ""};
+const message mode_chosen{
+    "NL-DHCP-027", log_level::info,
+    "mode = \"auto\" looked at the network and chose: addresses and boot options while no other DHCP server "
+    "answers, boot options alone (proxyDHCP) beside one that does.",
+    ""};
+const message other_boot_server{
+    "NL-DHCP-028", log_level::warn,
+    "Another server on this network tells machines what to boot. Which of the two a machine follows is up to "
+    "its firmware.",
+    "Take boot file and next server (options 66 and 67) out of that server, or stop it."};
+const message look_failed{
+    "NL-DHCP-029", log_level::warn,
+    "mode = \"auto\" could not ask the network who serves it, and gives no addresses until it can.",
+    "Look at the reason: an interface that is down or not there yet (it is tried again), or missing "
+    "CAP_NET_RAW."};
 
 } // namespace messages
 
 std::span<const message* const> dhcp_messages() {
   using namespace messages;
   static constexpr const message* all[] = {
-      &malformed,       &no_network,    &unknown_client, &pool_exhausted,    &boot_refused,
-      &other_server,    &wrong_address, &no_record,      &commit_failed,     &commit_conflict,
-      &address_in_use,  &declined,      &not_holder,     &reservation_taken, &name_refused,
-      &options_dropped, &clock_stepped, &foreign_reply,  &send_failed,       &lease_granted,
-      &listening,       &no_interface,  &bind_failed,    &bootp_refused,     &unsupported_type,
-      &lease_lines};
+      &malformed,       &no_network,    &unknown_client,    &pool_exhausted,    &boot_refused,
+      &other_server,    &wrong_address, &no_record,         &commit_failed,     &commit_conflict,
+      &address_in_use,  &declined,      &not_holder,        &reservation_taken, &name_refused,
+      &options_dropped, &clock_stepped, &foreign_reply,     &send_failed,       &lease_granted,
+      &listening,       &no_interface,  &bind_failed,       &bootp_refused,     &unsupported_type,
+      &lease_lines,     &mode_chosen,   &other_boot_server, &look_failed};
   return all;
 }
 

@@ -159,15 +159,39 @@ void reply_builder::add_boot(const request_context& c, message_type type) {
   }
   if (b.server_name_option || wants(option::tftp_server)) o.set_text(option::tftp_server, next.to_string());
   auto vendor_class = b.vendor_class;
-  if (vendor_class.empty() && type != message_type::none &&
-      config_->networks[static_cast<std::size_t>(c.network)].mode == service::proxy)
-    vendor_class = "PXEClient"; // a proxy's reply is recognised by it
+  bool proxy = type != message_type::none &&
+               config_->networks[static_cast<std::size_t>(c.network)].mode == service::proxy;
+  if (vendor_class.empty() && proxy) vendor_class = "PXEClient"; // a proxy's reply is recognised by it
   if (!vendor_class.empty()) o.set_text(option::vendor_class, vendor_class);
-  if (!b.vendor_options.empty()) o.set(option::vendor_specific, b.vendor_options);
+  if (!b.vendor_options.empty())
+    o.set(option::vendor_specific, b.vendor_options);
+  else if (proxy && vendor_class == "PXEClient" && !c.in.options.has(option::ipxe))
+    add_proxy_hints(c);
   if (auto id = c.in.options.find(option::machine_id);
       id && (id->empty() || (id->size() == 17 && (*id)[0] == 0)))
     o.set(option::machine_id, *id);
   for (const auto& [code, value] : b.options) o.set(code, value);
+}
+
+void reply_builder::add_proxy_hints(const request_context& c) {
+  const auto* hints = &config_->networks[static_cast<std::size_t>(c.network)].hints;
+  if (c.host >= 0 && config_->hosts[static_cast<std::size_t>(c.host)].hints)
+    hints = &*config_->hosts[static_cast<std::size_t>(c.host)].hints;
+  auto kinds = architectures(c.in);
+  bool bios = kinds.empty() || kinds[0] == 0;
+  // A ROM of that age finds its server by the field for the server's name.
+  if (bios && out_.sname.empty()) out_.sname = out_.siaddr.to_string();
+  static constexpr std::uint8_t boot_this[] = {6, 1, 8, 255};
+  switch (hints->what) {
+  case pxe_hints::kind::automatic:
+    if (bios) out_.options.set(option::vendor_specific, boot_this);
+    break;
+  case pxe_hints::kind::control: out_.options.set(option::vendor_specific, boot_this); break;
+  case pxe_hints::kind::bytes:
+    if (!hints->value.empty()) out_.options.set(option::vendor_specific, hints->value);
+    break;
+  case pxe_hints::kind::omit: break;
+  }
 }
 
 unsigned reply_builder::finish(const request_context& c, byte_vector& to, reply& r) {

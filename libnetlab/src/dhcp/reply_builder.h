@@ -60,6 +60,7 @@ private:
   const options& merged(const request_context& c);
   void start(const request_context& c, message_type type);
   void add_boot(const request_context& c, message_type type);
+  void add_proxy_hints(const request_context& c);
   unsigned finish(const request_context& c, byte_vector& to, reply& r);
 
   const server_config* config_ = nullptr;

@@ -117,6 +117,15 @@ const rule rules[] = {
        if (auto seen = others(f); !seen.empty()) out += "; seen here: " + seen;
        return out;
      }},
+    {&messages::boot_no_address, 10s,
+     [](const facts& f) {
+       return f.at == boot_stage::offer && f.last.event.proxied && !f.after(boot_stage::ack);
+     },
+     [](const facts& f) {
+       auto out = "got our proxy's boot offer (" + detail(f) + ") and took no address of another server";
+       auto seen = others(f);
+       return out + (seen.empty() ? "; none was seen here" : "; seen here: " + seen);
+     }},
     {&messages::boot_other_offer_won, 5s,
      [](const facts& f) { return f.at == boot_stage::offer && !f.evidence.other_servers.empty(); },
      [](const facts& f) {
@@ -127,6 +136,13 @@ const rule rules[] = {
        auto out = "got an offer (" + detail(f) + ") and never asked for it";
        if (f.last.repeats > 1) out += ", " + std::to_string(f.last.repeats) + " times";
        return out;
+     }},
+    {&messages::boot_proxy_not_asked, 10s,
+     [](const facts& f) {
+       return f.at == boot_stage::ack && f.last.event.overheard && f.netboots() && !f.loader && !f.system();
+     },
+     [](const facts& f) {
+       return "has its address (" + detail(f) + ") and came neither to port 4011 nor for " + file(f);
      }},
     // iPXE's or the next loader's own DHCP round.
     {&messages::boot_file_not_fetched, 10s,

@@ -462,7 +462,9 @@ void lease_journal::impl::run() {
       sleeping = true;
       wake.wait(lock, [&] { return !queue.empty() || stopping || compact_due; });
       sleeping = false;
-      if (busy) wake.wait_until(lock, begun + options.group_time, [&] { return stopping || hurry; });
+      if (busy)
+        wake.wait_until(lock, begun + options.group_time,
+                        [&] { return stopping || hurry || queue.size() >= options.group_size; });
       begun = std::chrono::steady_clock::now();
       busy = queue.size() > 1;
       hurry = false;
@@ -619,7 +621,7 @@ void lease_journal::claim(lease next, done_fn done) {
     std::unique_lock lock(i.mutex);
     if (i.queue.size() + i.in_flight.load(std::memory_order_relaxed) < i.options.max_waiting) {
       i.queue.push_back(std::move(j));
-      const bool notify = i.sleeping;
+      const bool notify = i.sleeping || i.queue.size() == i.options.group_size;
       lock.unlock();
       if (notify) i.wake.notify_one();
       i.overloaded = false;

@@ -134,9 +134,22 @@ const message boot_program_returned{
     "NL-BOOT-120", log_level::warn,
     "The node fetched its boot program whole, and its firmware asked for something to boot again at once. "
     "Firmware with Secure Boot does that to a program without a signature that it trusts.",
-    "Look at the node's screen (\"Access Denied\", \"Security Violation\"). With Secure Boot give the profile "
-    "loader = \"shim\", or switch Secure Boot off. A program of the wrong architecture is turned away in the same "
+    "Look at the node's screen (\"Access Denied\", \"Security Violation\"). With Secure Boot give the "
+    "profile "
+    "loader = \"shim\", or switch Secure Boot off. A program of the wrong architecture is turned away in the "
+    "same "
     "manner, and one that finds no network card gives up."};
+const message boot_no_address{
+    "NL-BOOT-117", log_level::warn,
+    "The node got our proxy's boot offer, and no DHCP server gave it an address. A proxy gives none.",
+    "Switch the router's DHCP on for this network, or let netlab give addresses: dhcp.server, which with "
+    "mode = \"auto\" does so only while nobody else does."};
+const message boot_proxy_not_asked{
+    "NL-BOOT-118", log_level::warn,
+    "The node has its address from another server and never came for its boot file, although our proxy had "
+    "offered one.",
+    "Check that UDP 4011 and 69 reach this machine. Take options 66 and 67 out of the other server. Some "
+    "firmware needs another option 43: dhcp.proxy { hosts = { { mac = …, option43 = \"control\" } } }."};
 
 } // namespace netlab::messages
 
@@ -174,6 +187,8 @@ std::span<const message* const> store_messages() {
       &boot_error_reported,
       &boot_images_not_ready,
       &boot_program_returned,
+      &boot_no_address,
+      &boot_proxy_not_asked,
   };
   return table;
 }

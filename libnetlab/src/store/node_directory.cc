@@ -104,8 +104,8 @@ struct node_directory::impl {
   void unindex(entry* e) {
     for (const auto& mac : e->what.macs) drop(by_mac, mac, e);
     if (e->what.uuid) drop(by_uuid, *e->what.uuid, e);
-    drop(by_serial, e->what.serial, e);
-    drop(by_name, to_lower(e->what.name), e);
+    if (!e->what.serial.empty()) drop(by_serial, e->what.serial, e);
+    if (!e->what.name.empty()) drop(by_name, to_lower(e->what.name), e);
     if (e->what.address) drop(by_address, *e->what.address, e);
   }
   void forget(entry* stranger) {

@@ -28,6 +28,7 @@ netlab.main(function()
     print(("offer      %s from %s%s%s"):format(offer.address, offer.server, offer.proxy and " (proxyDHCP)" or "",
       offer.file ~= "" and ", boot file " .. offer.file or ""))
   end
+  steps.network(report.network, opt.kind ~= "plain")
   if report.failure then
     return steps.stop("dhcp", report.failure.message)
   end

@@ -50,6 +50,22 @@ function steps.dhcp(report, since)
   end
 end
 
+-- What a recipe for such a network has.
+local remedies = {
+  server = "netlab.dhcp.server { range = … } gives addresses and boot options",
+  proxy = "netlab.dhcp.proxy adds boot options and leaves addresses to that server",
+}
+
+---Prints what the offers say about the network.
+---@param network table as netlab.dhcp.probe returns it
+---@param as_boot_client boolean whether the probe asked what to boot
+function steps.network(network, as_boot_client)
+  print("network    " .. network.text)
+  if as_boot_client and remedies[network.needs] then
+    print("           " .. remedies[network.needs])
+  end
+end
+
 ---Seconds since the start.
 function steps.now()
   return netlab.uptime() - started

@@ -1,10 +1,13 @@
 """DHCP as it passes over the switch, read by the tests themselves and not by the server's own account."""
 
 import collections
+import ctypes
+import functools
 import ipaddress
 import select
 import socket
 import struct
+import subprocess
 import time
 
 from . import netns
@@ -12,6 +15,7 @@ from . import netns
 _TYPES = {1: "DISCOVER", 2: "OFFER", 3: "REQUEST", 4: "DECLINE", 5: "ACK", 6: "NAK", 7: "RELEASE", 8: "INFORM"}
 
 _SOL_PACKET, _ADD_MEMBERSHIP, _PROMISCUOUS = 263, 1, 1
+_SO_ATTACH_FILTER = 26
 
 Message = collections.namedtuple("Message", "type source destination mac xid ciaddr yiaddr siaddr giaddr flags options")
 
@@ -54,6 +58,15 @@ def parse(frame):
         flags=struct.unpack("!H", payload[10:12])[0], options=options)
 
 
+@functools.lru_cache(maxsize=1)
+def _filter():
+    """A kernel filter for DHCP, so that a boot's bulk data does not push it out of the socket's buffer."""
+    done = subprocess.run(["tcpdump", "-y", "EN10MB", "-ddd", "udp port 67 or udp port 68"], stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL, text=True, check=True)
+    code = b"".join(struct.pack("HBBI", *map(int, line.split())) for line in done.stdout.splitlines()[1:])
+    return ctypes.create_string_buffer(code, len(code))
+
+
 class Sniffer:
     """Every DHCP message on the bridge since construction, in order; one waits for the next that fits."""
 
@@ -62,6 +75,9 @@ class Sniffer:
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
             self._index = socket.if_nametoindex("lan")
         self._socket.bind(("lan", 3))
+        program = _filter()
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER,
+                                struct.pack("HL", len(program) // 8, ctypes.addressof(program)))
         # Promiscuous, or the bridge would only show what is sent to everyone.
         self._socket.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, struct.pack("iHH8s", self._index, _PROMISCUOUS, 0, b""))
         self._socket.setblocking(False)
@@ -93,6 +109,14 @@ class Sniffer:
                                  for m in self.messages)
                 raise AssertionError(f"no {kind} {fields} within {timeout} s; seen:\n{seen}")
             self._receive(left)
+
+    def all(self):
+        """Every message so far."""
+        before = -1
+        while before != len(self.messages):
+            before = len(self.messages)
+            self._receive(0)
+        return self.messages
 
     def close(self):
         self._socket.close()

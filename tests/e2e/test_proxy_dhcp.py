@@ -1,0 +1,176 @@
+"""proxyDHCP: netlab beside a router that does DHCP and knows nothing of network boot.
+
+The router gives every address, netlab none; whichever of the two answers first, machines boot."""
+
+import hashlib
+import json
+import os
+import signal
+
+import pytest
+
+from lab import bastion
+from lab.clients import Udhcpc
+from lab.qemu import Guest, run_to_config
+from lab.router import ADDRESS as ROUTER, Router
+
+pytestmark = [pytest.mark.netlab_only, pytest.mark.needs("dnsmasq")]
+
+WORKER = bastion.RECIPES / "machines/worker.yaml"
+
+
+def router(lab, **options):
+    return lab.keep(Router(lab.network, lab.folder, **options))
+
+
+def hold(server):
+    """netlab hears nothing from here on until the returned function is called."""
+    os.kill(server.process.pid, signal.SIGSTOP)
+    return lambda: os.kill(server.process.pid, signal.SIGCONT)
+
+
+def boot(lab, arch, node, held=None):
+    guest = lab.keep(Guest(lab.network, lab.folder, arch, node["mac"], node["uuid"]))
+    if held:
+        lab.wire.expect("OFFER", source=ROUTER, timeout=60)
+        held()
+    report = run_to_config(guest, 200)
+    print(f"{arch} by proxyDHCP: {report['seconds']:.1f} s")
+    return report
+
+
+def check(lab, report, machine):
+    assert report["machine"] == machine
+    assert report["config_sha256"] == hashlib.sha256(WORKER.read_bytes()).hexdigest()
+    assert report["lease"]["server"] == ROUTER
+    assert 200 <= int(report["address"].split(".")[3]) <= 249
+    offers = [m for m in lab.wire.all() if m.source == bastion.ADDRESS]
+    assert offers, "netlab answered"
+    assert all(m.yiaddr == "0.0.0.0" and 51 not in m.options for m in offers), "a proxy gives no address"
+
+
+def story(lab, node):
+    """The node's boot as `netlab status` tells it."""
+    out = lab.host.run(str(lab._binary), "--state", str(lab.state), "status", "--json")
+    boots = [b for b in json.loads(out)["boots"] if b["node"] == node]
+    assert boots, out
+    return boots[0]["steps"]
+
+
+@pytest.mark.needs("qemu-system-x86_64")
+def test_amd64_pxe_router_answers_first(lab, guest_files):
+    """OVMF: the router's offer, netlab's proxy offer, port 4011, iPXE, which does the same once more, then Linux."""
+    for name in ("vmlinuz", "initrd.gz"):
+        lab.asset(guest_files / "amd64" / name, f"amd64/{name}")
+    router(lab)
+    server = lab.start("proxy")
+    node = bastion.NODES[0]
+    report = boot(lab, "amd64", node, held=hold(server))
+    check(lab, report, "x86_64")
+    assert f"lab.node={node['name']}" in report["cmdline"]
+    steps = story(lab, node["name"])
+    stages = [s["stage"] for s in steps]
+    assert stages.index("offer") < stages.index("ack") < stages.index("tftp") < stages.index("script") < stages.index("kernel")
+    taken = next(s for s in steps if s["stage"] == "ack")
+    assert ROUTER in taken["detail"], "the story tells who gave the address"
+
+
+@pytest.mark.needs("qemu-system-aarch64")
+def test_arm64_pxe_router_answers_last(lab, guest_files):
+    """AAVMF: netlab's proxy offer comes a second before the router's; then port 4011 and a unified kernel image."""
+    lab.asset(guest_files / "arm64/linux.efi", "arm64/linux.efi")
+    router(lab, delay=1)
+    lab.start("proxy")
+    node = bastion.NODES[1]
+    check(lab, boot(lab, "arm64", node), "aarch64")
+    assert "tftp" not in [s["stage"] for s in story(lab, node["name"])], "the image is a step of its own kind"
+
+
+@pytest.mark.parametrize("arch,loader", [("x64", "snponly.efi"), ("bios", "undionly.kpxe"), ("arm64", "guest-arm64.efi"),
+                                         ("x64-http", "http://10.77.0.1:8080/ipxe/snponly.efi"),
+                                         ("arm64-http", "guest-arm64.efi")])
+def test_probe_walks_a_proxied_network(lab, guest_files, arch, loader):
+    """`netlab probe boot` goes the way of each firmware: the router's address, the proxy's file, up to the config."""
+    for name in ("vmlinuz", "initrd.gz"):
+        lab.asset(guest_files / "amd64" / name, f"amd64/{name}")
+    lab.asset(guest_files / "arm64/linux.efi", "arm64/linux.efi")
+    router(lab)
+    lab.start("proxy")
+    machine = lab.network.host("machine")
+    out = machine.run(str(lab._binary), "probe", "boot", "--interface", "eth0", "--arch", arch, timeout=60)
+    assert loader in out
+    assert "proxy from 10.77.0.1" in out
+    assert f"from {ROUTER}" in out
+    assert "done" in out and "STOPPED" not in out, out
+
+
+def test_probe_says_what_the_network_needs(lab):
+    """`netlab probe dhcp` ends with a verdict: who gives addresses, who tells what to boot, what is missing."""
+    machine = lab.network.host("machine")
+
+    def verdict(*options):
+        return machine.run(str(lab._binary), "probe", "dhcp", "--interface", "eth0", "--kind", "pxe", *options, check=False,
+                           timeout=60)
+
+    assert "no DHCP server gives addresses" in verdict("--timeout", "3s")
+    router(lab)
+    out = verdict()
+    assert f"{ROUTER} gives addresses; nobody tells what to boot" in out
+    assert "netlab.dhcp.proxy" in out
+
+
+def test_option43_is_switched_per_machine(lab):
+    """BIOS firmware gets discovery control, UEFI nothing; the recipe overrides it for one machine."""
+    lab.start("proxy", option43="control")
+    firmware = {"bios": (0, "52:54:00:0a:4d:33"), "uefi": (7, "52:54:00:0a:4d:34"), "other": (11, "52:54:00:0a:4d:12")}
+    seen = {}
+    for name, (number, mac) in firmware.items():
+        host = lab.network.host(name, mac=mac)
+        client = lab.client_on(Udhcpc, host, name, architecture=number)
+        client.start()
+        seen[name] = lab.wire.expect("OFFER", source=bastion.ADDRESS, mac=mac)
+        client.stop()
+    assert seen["bios"].options[43] == bytes.fromhex("060108ff")
+    assert 43 not in seen["uefi"].options
+    assert seen["other"].options[43] == bytes.fromhex("060108ff")
+    for offer in seen.values():
+        assert offer.options[60] == b"PXEClient"
+        assert offer.siaddr == bastion.ADDRESS and offer.yiaddr == "0.0.0.0"
+
+
+@pytest.mark.needs("busybox")
+def test_nobody_gives_addresses(lab):
+    """A proxy alone boots nobody; the timeline says so instead of staying silent."""
+    server = lab.start("proxy")
+    client = lab.client(Udhcpc, "alone", architecture=7)
+    client.start()
+    lab.wire.expect("OFFER", source=bastion.ADDRESS)
+    server.log.expect("NL-BOOT-117", 60)
+
+
+@pytest.mark.needs("busybox")
+def test_auto_beside_a_router(lab):
+    """mode = "auto" hears the router, stays a proxy, and says so."""
+    router(lab)
+    server = lab.start("auto")
+    assert f"{ROUTER} gives addresses" in server.log.expect("NL-DHCP-027", 30).string
+    client = lab.client(Udhcpc, "pc")
+    client.start()
+    assert client.expect("bound")["server"] == ROUTER
+    assert not [m for m in lab.wire.all() if m.source == bastion.ADDRESS and m.type in ("OFFER", "ACK")]
+
+
+@pytest.mark.needs("busybox")
+def test_auto_alone_then_beside_a_router(lab):
+    """mode = "auto" gives addresses where nobody else does, and steps back when a router begins to."""
+    server = lab.start("auto")
+    client = lab.client(Udhcpc, "pc")
+    assert "no DHCP server" in server.log.expect("NL-DHCP-027", 40).string
+    client.start()
+    assert client.expect("bound")["server"] == bastion.ADDRESS
+    router(lab, extra=["dhcp-boot=else.efi"])
+    # It takes the router's offer in front of netlab, which then looks again.
+    other = lab.client(Udhcpc, "other", architecture=7)
+    other.start()
+    assert "as a proxy" in server.log.expect("NL-DHCP-027", 400).string
+    assert "NL-DHCP-028" in server.log.text()
