@@ -124,7 +124,8 @@ TEST_CASE("boot sources: loaders and assembled images are not theirs") {
   sourced lab;
   lab.source("all", sourced::says("no loader"));
   for (auto path :
-       {"/snponly.efi", "/ipxe/snponly.efi", "/undionly.kpxe", "/uki/x-amd64.efi", "/profiles/x/amd64/y"})
+       {"/snponly.efi", "/ipxe/snponly.efi", "/ipxe/52-54-00-0a-4d-11/snponly.efi", "/undionly.kpxe",
+        "/grubnetx64.efi", "/shim/x", "/grub/grub.cfg", "/uki/x-amd64.efi", "/profiles/x/amd64/y"})
     CHECK(lab.text(path) != "no loader");
   CHECK(lab.text("/snponly.efi") == "a file");
   CHECK(lab.asked.empty());

@@ -14,10 +14,9 @@ struct service::impl::source_question {
 bool service::impl::sources_may_answer(const asset_request& request) const {
   if (options.sources.empty()) return false;
   std::string_view path = request.path;
-  if (path.starts_with("/uki/") || path.starts_with("/profiles/")) return false;
-  auto file = path.substr(1);
-  if (file.starts_with("ipxe/")) file.remove_prefix(5);
-  return loader_key(file).empty();
+  for (std::string_view folder : {"/ipxe/", "/shim/", "/grub/", "/uki/", "/profiles/"})
+    if (path.starts_with(folder)) return false;
+  return loader_key(path.substr(1)).empty() && !efi_loader_of(path.substr(1));
 }
 
 void service::impl::open_from_sources(const asset_request& request, asset_reply_fn reply) {

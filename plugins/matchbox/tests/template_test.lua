@@ -77,6 +77,10 @@ local good = {
   { "{{print \"a\" 1 2 \"b\"}} {{println \"x\" 1}}", "a1 2b x 1\n" },
   { "{{(index .nodes 0).name}}", "n1" },
   { "{{\"q\\t\\\"\\u00fc\"}}{{`raw \\n`}}{{'A'}}{{0x10}}{{1_000}}{{010}}", "q\t\"üraw \\n651610008" },
+  -- What people write where a key may be missing.
+  { '{{if index . "list"}}\nkeys:\n{{range $e := .list}}\n- {{$e}}\n{{end}}\n{{end}}', "\nkeys:\n\n- a\n\n- b\n\n- c\n\n" },
+  { '{{if index . "ssh_authorized_keys"}}x{{else}}none{{end}}{{with index . "absent"}}{{.}}{{end}}', "none" },
+  { '{{- if (index .etcd "name") -}} {{- .etcd.name -}} {{- end -}}', "e1" },
   -- Templates of the same file.
   { "{{define \"t\"}}<{{.}}>{{end}}{{template \"t\" .name}}{{template \"t\" .n}}", "<node1><3>" },
   { "{{block \"b\" .etcd}}{{.name}}{{end}}", "e1" },
