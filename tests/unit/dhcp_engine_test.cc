@@ -499,7 +499,7 @@ TEST_CASE("dhcp engine: boot clients get what the policy says") {
   b.take();
   CHECK(asked.vendor_class.empty());
   b.last(message_type::offer);
-  // Refused: no offer, and a line that says why.
+  // Refused: an address, nothing to boot, and a line that says why.
   answer.what = boot_reply::kind::refuse;
   answer.reason = "no profile for arm64";
   b.policy.handle(corpus_packet(dhcp_corpus[2]), b.from, b.at(), b.out);
@@ -507,8 +507,13 @@ TEST_CASE("dhcp engine: boot clients get what the policy says") {
   b.policy.handle(corpus_packet(dhcp_corpus[0]), b.from, b.at(), b.out);
   b.take();
   CHECK(b.said(messages::boot_refused));
-  CHECK(b.events.back().stage == boot_stage::refused);
-  CHECK(b.events.back().detail == "no profile for arm64");
+  auto told = std::find_if(b.events.rbegin(), b.events.rend(),
+                           [](const boot_event& e) { return e.stage == boot_stage::refused; });
+  REQUIRE(told != b.events.rend());
+  CHECK(told->detail == "no profile for arm64");
+  auto plain = b.last(message_type::offer);
+  CHECK(plain.file.empty());
+  CHECK_FALSE(plain.options.find(option::boot_file).has_value());
 }
 
 TEST_CASE("dhcp engine: a REQUEST that forgot to say that it boots gets what its DISCOVER got") {

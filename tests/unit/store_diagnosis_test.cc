@@ -62,6 +62,10 @@ TEST_CASE("diagnosis: a system that runs asks DHCP by itself") {
 }
 
 TEST_CASE("diagnosis: refusals speak for themselves, at once") {
+  told with_address({discover, refused, discover, offer, ack}, 0s);
+  CHECK(with_address.id() == "NL-BOOT-101");
+  told mended({discover, refused, discover, offer, discover, offer, ack}, 0s);
+  CHECK(mended.id() == "");
   told t({discover, refused}, 0s);
   CHECK(t.id() == "NL-BOOT-101");
   CHECK(t.cause() == "talos-1 was refused: refused-detail.");

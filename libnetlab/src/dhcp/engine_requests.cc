@@ -201,10 +201,13 @@ bool engine::impl::ask_boot_policy(request_context& c) {
   if (!answer.architecture.empty()) c.architecture = answer.architecture;
   if (answer.what == boot_reply::kind::refuse) {
     add(count::boot_refused);
-    say(messages::boot_refused, c.mac, c.at, c.out,
-        [&] { return c.mac.to_string() + " (" + c.architecture + ") gets no boot offer: " + answer.reason; });
+    say(messages::boot_refused, c.mac, c.at, c.out, [&] {
+      return c.mac.to_string() + " (" + c.architecture + ") gets nothing to boot: " + answer.reason;
+    });
     event(c, boot_stage::refused, {}, answer.reason, &messages::boot_refused);
-    return false;
+    // An address without a boot file is told by the firmware as just that, at once; silence would look like a
+    // network without DHCP after a minute, and would keep the machine from a boot server beside this one.
+    return config.networks[static_cast<std::size_t>(c.network)].mode != service::proxy;
   }
   if (answer.what == boot_reply::kind::boot) c.boot = std::make_shared<const boot_reply>(std::move(answer));
   return true;

@@ -24,7 +24,8 @@ const message pool_exhausted{
     "Widen `range`, shorten `lease`, or drop leases of machines that are gone."};
 const message boot_refused{
     "NL-DHCP-005", log_level::warn,
-    "A machine asks to boot from the network and no boot profile fits it, so it gets no offer.",
+    "A machine asks to boot from the network and no boot profile fits it. It gets an address and no boot "
+    "file (beside another DHCP server: no answer).",
     "The line says what did not fit. Add a profile or a group for the architecture or the machine."};
 const message other_server{
     "NL-DHCP-006", log_level::warn,

@@ -20,6 +20,7 @@ struct facts {
   boot_stage at;       // the last step's stage
   bool loader = false; // a boot file arrived whole
   bool kernel = false; // a kernel or UKI arrived whole
+  std::string refused; // why nothing is served, empty when something is
 
   bool after(boot_stage stage) const { return boot.furthest >= stage; }
   // What runs is no firmware any more: it asks DHCP by itself, and fetches no boot file.
@@ -28,6 +29,19 @@ struct facts {
     return !boot.architecture.empty() || !evidence.boot_file.empty() || loader || after(boot_stage::tftp);
   }
 };
+
+// A machine that is refused its boot gets an address all the same: its DHCP exchange goes on after the
+// refusal.
+std::string refusal(const boot_record& boot, const boot_evidence& evidence) {
+  int exchanges = 0;
+  for (auto step = boot.steps.rbegin(); step != boot.steps.rend(); ++step) {
+    auto stage = step->event.stage;
+    if (stage == boot_stage::refused)
+      return printable(step->event.detail.empty() ? std::string(to_string(stage)) : step->event.detail);
+    if (stage > boot_stage::ack || (stage == boot_stage::discover && ++exchanges > 1)) break;
+  }
+  return printable(evidence.refused);
+}
 
 bool is_transfer(boot_stage s) { return s >= boot_stage::tftp && s <= boot_stage::config; }
 
@@ -71,11 +85,8 @@ const rule rules[] = {
        if (r.times > 1) out += " (" + std::to_string(r.times) + " times)";
        return out;
      }},
-    {&messages::boot_refused, 0s,
-     [](const facts& f) { return f.at == boot_stage::refused || !f.evidence.refused.empty(); },
-     [](const facts& f) {
-       return "was refused: " + (f.at == boot_stage::refused ? detail(f) : printable(f.evidence.refused));
-     }},
+    {&messages::boot_refused, 0s, [](const facts& f) { return !f.refused.empty(); },
+     [](const facts& f) { return "was refused: " + f.refused; }},
     {&messages::boot_other_offer_won, 0s,
      [](const facts& f) { return !f.after(boot_stage::ack) && other_won(f); },
      [](const facts& f) { return "took the offer of another server; seen here: " + others(f); }},
@@ -195,6 +206,7 @@ std::optional<diagnosis> diagnose(const boot_record& boot, const boot_evidence& 
     if (stage == boot_stage::tftp || stage == boot_stage::http) f.loader = true;
     if (stage == boot_stage::kernel || stage == boot_stage::uki) f.kernel = true;
   }
+  f.refused = refusal(boot, evidence);
   for (const auto& r : rules) {
     if (boot.idle < r.patience || !r.applies(f)) continue;
     diagnosis out;
