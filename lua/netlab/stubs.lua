@@ -99,6 +99,10 @@ function handle_boot_ipxe:slept() end
 ---@return string[]
 function handle_boot_ipxe:console() end
 
+---The boot files of Raspberry Pis: goes into `raspberry` of a profile.
+---@class netlab.boot.raspberry
+local handle_boot_raspberry = {}
+
 ---A boot service: goes into `serve` of HTTP and TFTP servers and into `boot` of a DHCP server.
 ---@class netlab.boot.service
 local handle_boot_service = {}
@@ -203,6 +207,20 @@ function handle_task:done() end
 ---@class netlab.tftp.server
 local handle_tftp_server = {}
 
+---@class netlab.boot.raspberry.options
+---@field name? string how messages call it
+---@field firmware? string folder of the Pi's own boot files (bootcode.bin, start4.elf, fixup4.dat, device trees, overlays): in the assets, or absolute. A config.txt there stays in force, and <serial>/… there goes first (default "raspberry-pi")
+---@field kernel? string what these files start, an asset or absolute path: a Linux kernel, or U-Boot's u-boot.bin, which asks DHCP again and gets the profile's arm64 files
+---@field uefi? string instead of `kernel`, UEFI firmware (RPI_EFI.fd): it asks DHCP again as any arm64 UEFI machine does
+---@field initrd? string[] the kernel's initrds, in order
+---@field args? string[] cmdline.txt; {{name}} is filled in by netlab
+---@field config? string[] further lines of config.txt, such as "dtoverlay=disable-bt"
+
+---What the boot loader of a Raspberry Pi 3, CM3, 4, CM4 or 5 loads over TFTP: the `raspberry` of a profile. config.txt and cmdline.txt are made for each node.
+---@param options netlab.boot.raspberry.options
+---@return netlab.boot.raspberry
+function netlab.boot.raspberry(options) end
+
 ---@class netlab.boot.service.options.profiles.amd64
 ---@field kernel? string the kernel: an asset's name, an absolute path or a URL
 ---@field initrd? string[] the initrds, in order
@@ -247,6 +265,7 @@ local handle_tftp_server = {}
 ---@field generic? string|function the document at /generic: a file beside the recipe, or a function that returns its name, { text = "…" }, or nil and why
 ---@field ignition? string|function the document at /ignition: a file beside the recipe, or a function that returns its name, { text = "…" }, or nil and why
 ---@field cloud? string|function the document at /cloud: a file beside the recipe, or a function that returns its name, { text = "…" }, or nil and why
+---@field raspberry? netlab.boot.raspberry what the boot loader of Raspberry Pis gets, which is neither BIOS nor UEFI
 
 ---@class netlab.boot.service.options.groups
 ---@field name? string for messages

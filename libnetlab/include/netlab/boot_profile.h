@@ -48,11 +48,22 @@ struct boot_files {
   std::optional<std::string> uki;
 };
 
+// What a Raspberry Pi's own boot loader gets over TFTP.
+struct raspberry_files {
+  std::string firmware = "raspberry-pi"; // folder of the Pi's boot files: in the assets, or absolute
+  std::string kernel;                    // what these start: Linux, or U-Boot's u-boot.bin; empty with `uefi`
+  std::string uefi;                      // RPI_EFI.fd: UEFI firmware in place of the ARM stub
+  std::vector<std::string> initrd;
+  std::vector<std::string> args;   // cmdline.txt
+  std::vector<std::string> config; // further lines of config.txt
+};
+
 struct profile {
   std::string name; // letters, digits, ".", "_" and "-"
   boot_files common;
   std::map<std::string, boot_files> variants; // "amd64", "arm64" …: what is set there overrides `common`
   document_fn config, generic, ignition, cloud;
+  std::optional<raspberry_files> raspberry;
 };
 
 // A selector holds when one of its patterns matches the machine's value ("*" and "?" are wildcards; an empty

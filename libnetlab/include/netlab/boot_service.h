@@ -88,7 +88,9 @@ struct check_issue {
 //
 // Paths: /boot.ipxe /ipxe /grub /config /metadata /generic /ignition /cloud /assets/… as matchbox has them;
 // /snponly.efi /undionly.kpxe /ipxe-<arch>.efi (loaders, also below /ipxe/);
-// /uki/[<mac>/]<profile>-<arch>.efi; /profiles/<profile>/<arch>/<file> for files that lie outside the assets.
+// /extlinux.conf and /pxelinux.cfg/… (what U-Boot asks for), and over TFTP a Raspberry Pi's files at the
+// root, below its serial, its MAC or its node's name; /uki/[<mac>/]<profile>-<arch>.efi;
+// /profiles/<profile>/<arch>/<file> for files that lie outside the assets.
 class service final : public asset_source {
 public:
   service(service_options options, service_world world);

@@ -102,6 +102,13 @@ constexpr message bad_argument{
 constexpr message override_set{
     "NL-BOOT-025", log_level::info,
     "An operator chose another profile for a machine's next boot, or that choice ended.", ""};
+constexpr message no_extlinux{"NL-BOOT-060", log_level::warn,
+                              "U-Boot asked for its boot configuration, and the profile is nothing that this "
+                              "can name: a unified image, or "
+                              "more than one initrd.",
+                              "Give the profile a kernel and one initrd (join several: cat a.gz b.gz > "
+                              "both.gz), or let U-Boot boot as UEFI "
+                              "(bootefi), which starts a unified image."};
 
 std::span<const message* const> messages() {
   static constexpr std::array all = {
@@ -113,7 +120,7 @@ std::span<const message* const> messages() {
       &bad_profile,     &pi_files_missing, &second_default_group,
       &bad_name,        &outside_assets,   &bad_selector,
       &url_not_fetched, &no_groups,        &bad_argument,
-      &override_set,
+      &override_set,    &no_extlinux,
   };
   return all;
 }
