@@ -16,6 +16,7 @@ local opt = netlab.args {
   { name = "address", type = "cidr", default = "10.17.13.140/24", help = "this machine's address on it" },
   { name = "router", type = "ip", default = "10.17.13.249", help = "the default gateway of the Pis" },
   { name = "range", type = "ip_range", default = "10.17.13.100-10.17.13.199", help = "addresses for machines that are not listed below" },
+  { name = "dhcp", type = "string", default = "server", help = "server; proxy beside a router that gives the addresses; auto to let netlab find out" },
   { name = "state", type = "path", default = "/var/lib/netlab", help = "leases, timeline and boot assets live here" },
 }
 netlab.state(opt.state)
@@ -79,11 +80,15 @@ local boot = netlab.boot.service {
 
 netlab.http.server { listen = lan:at(8080), serve = { boot } }
 netlab.tftp.server { listen = lan:at(69), serve = { boot } }
--- Beside a router that does DHCP: netlab.dhcp.proxy { network = lan, boot = boot, nodes = nodes }
-netlab.dhcp.server {
-  network = lan,
-  range = opt.range,
-  lease = "12h",
-  nodes = nodes,
-  boot = boot,
-}
+if opt.dhcp == "proxy" then
+  netlab.dhcp.proxy { network = lan, boot = boot, nodes = nodes }
+else
+  netlab.dhcp.server {
+    mode = opt.dhcp,
+    network = lan,
+    range = opt.range,
+    lease = "12h",
+    nodes = nodes,
+    boot = boot,
+  }
+end

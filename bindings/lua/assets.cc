@@ -1,10 +1,10 @@
 #include <nlohmann/json.hpp>
 
 #include "api.h"
+#include "asset_function.h"
 #include "bindings.h"
 #include "handle.h"
 #include "host.h"
-#include "netlab/files.h"
 #include "sources.h"
 
 // netlab.assets.handler: files that a recipe makes when they are asked for, over TFTP and HTTP alike.
@@ -12,50 +12,6 @@
 namespace netlab::lua {
 
 namespace {
-
-// What a handler returned: text, { file = … }, { text = …, content_type = … }, nil, or nil and why.
-result<asset> read_asset(lua_State* L, int first, const std::string& folder) {
-  asset out;
-  auto text = [&](std::string_view bytes) {
-    out.content = std::make_shared<const std::string>(bytes);
-    out.content_type = "text/plain; charset=utf-8";
-  };
-  if (lua_isnil(L, first)) {
-    if (lua_isnil(L, first + 1)) return fail(errc::not_found, "the recipe has no such file");
-    return fail(errc::refused, error_text(L, first + 1));
-  }
-  if (lua_type(L, first) == LUA_TSTRING) {
-    text(text_at(L, first));
-    return out;
-  }
-  auto wrong = [&](const std::string& got) {
-    return fail(errc::io,
-                "the recipe's handler must return text, { text = … }, { file = … } or nil, got " + got);
-  };
-  if (!lua_istable(L, first)) return wrong(describe_value(L, first));
-  bool has_text = false, has_file = false;
-  lua_pushnil(L);
-  while (lua_next(L, first) != 0) {
-    std::string key(lua_type(L, -2) == LUA_TSTRING ? text_at(L, -2) : std::string_view("?"));
-    if (lua_type(L, -1) != LUA_TSTRING) return wrong(key + " = " + describe_value(L, -1));
-    if (key == "text") {
-      has_text = true;
-      out.content = std::make_shared<const std::string>(text_at(L, -1));
-    } else if (key == "file") {
-      has_file = true;
-      out.content = asset::file_path{join_path(folder, text_at(L, -1))};
-    } else if (key != "content_type") {
-      return wrong("a table with \"" + key + "\"");
-    }
-    lua_pop(L, 1);
-  }
-  if (has_text == has_file)
-    return wrong(has_text ? "both text and file" : "a table with neither text nor file");
-  if (has_text) out.content_type = "text/plain; charset=utf-8";
-  lua_getfield(L, first, "content_type");
-  if (lua_type(L, -1) == LUA_TSTRING) out.content_type = text_at(L, -1);
-  return out;
-}
 
 // Owned by the graph; asked on the control loop. A request that waits for its handler is answered when the
 // handler's task ends, its deadline passes or the host goes, whichever comes first.
@@ -68,49 +24,17 @@ public:
   asset_source* source() override { return this; }
 
   void open(const asset_request& r, asset_reply_fn reply) override {
-    if (host_.now() == phase::stop) return reply(fail(errc::closed, "netlab stops"));
-    lua_State* L = host_.machine().main();
-    stack_guard guard(L);
-    fn_->push(L);
-    push(L, json{{"protocol", r.protocol == asset_protocol::tftp ? "tftp" : "http"},
-                 {"path", r.path},
-                 {"query", r.query},
-                 {"client", r.client.address.to_string()},
-                 {"server", r.server.to_string()},
-                 {"head", r.head},
-                 {"secure", r.secure},
-                 {"user_agent", r.user_agent}});
-    auto t = host_.tasks().spawn(L, 1, {"assets.handler " + name(), where(), nullptr, false, {}, true});
-    struct pending {
-      asset_reply_fn reply;
-      timer deadline;
+    auto push_arguments = [&r](lua_State* L) {
+      push(L, asset_request_data(r));
+      return 1;
     };
-    auto open = std::make_shared<pending>();
-    open->reply = std::move(reply);
-    auto answer = [open](result<asset> what) {
-      open->deadline.cancel();
-      if (auto fn = std::exchange(open->reply, nullptr)) fn(std::move(what));
-    };
-    open->deadline =
-        host_.world().scheduler.after(limit_, [this, t, late = std::weak_ptr(open), path = r.path] {
-          auto still = late.lock();
-          if (!still || !still->reply) return;
-          std::exchange(still->reply,
-                        nullptr)(fail(errc::timeout, path + ": the recipe's handler did not answer in time"));
-          host_.tasks().cancel(t);
-        });
-    host_.tasks().when_finished(t, [this, t, answer, path = r.path] {
-      const auto& outcome = t->outcome();
-      if (!outcome.ok)
-        return answer(fail(errc::io, path + ": the recipe's handler failed, as its own log line tells"));
-      lua_State* S = host_.machine().main();
-      stack_guard inner(S);
-      outcome.values->push(S);
-      int table = lua_gettop(S);
-      lua_rawgeti(S, table, 1);
-      lua_rawgeti(S, table, 2);
-      answer(read_asset(S, table + 1, host_.recipe_folder()));
-    });
+    ask_for_asset(host_, fn_, push_arguments, {"assets.handler " + name(), where(), nullptr, false, {}, true},
+                  limit_, false, [path = r.path, reply = std::move(reply)](result<made_asset> made) {
+                    if (made) return reply(std::move(made->content));
+                    auto e = made.error();
+                    if (e.code != errc::not_found) e.message = path + ": " + e.message;
+                    reply(tl::unexpected(std::move(e)));
+                  });
   }
 
 private:

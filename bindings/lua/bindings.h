@@ -11,6 +11,7 @@ void bind_args(api&);
 void bind_assets(api&);
 void bind_boot(api&);
 void bind_boot_raspberry(api&);
+void bind_boot_source(api&);
 void bind_clock(api&);
 void bind_dhcp(api&);
 void bind_dhcp_proxy(api&);

@@ -7,6 +7,7 @@
 #include "boot_raspberry.h"
 #include "handle.h"
 #include "host.h"
+#include "messages.h"
 #include "netlab/files.h"
 #include "nodes.h"
 
@@ -29,6 +30,13 @@ std::vector<option> file_options() {
   };
 }
 
+constexpr const char* who_help =
+    "who: a table of mac, uuid, serial, arch, name, role, firmware, ip, hostname (of its lease), "
+    "manufacturer, "
+    "product, instance_id, tag, a label or a query parameter, where * and ? are wildcards and a list means "
+    "any "
+    "of it; or a function that gets the machine and says whether it belongs here";
+
 schema boot_schema() {
   schema s;
   s.name = "boot.service";
@@ -37,6 +45,12 @@ schema boot_schema() {
   auto profile = file_options();
   for (const char* arch : {"amd64", "arm64", "i386", "arm", "riscv64"})
     profile.push_back(optional(arch, type::table(file_options()), std::string("what differs on ") + arch));
+  profile.push_back(with_default("loader", type::enumeration({"auto", "ipxe", "grub", "shim"}), "auto",
+                                 "what UEFI machines start first: iPXE or, where there is none, one EFI "
+                                 "program (auto); netlab's iPXE even "
+                                 "where the card has its own (ipxe); GRUB (grub); shim and then a signed "
+                                 "GRUB or the signed uki, for Secure "
+                                 "Boot (shim)"));
   profile.push_back(
       optional("config", document_type(), std::string("the machine config, at /config") + document_help));
   profile.push_back(
@@ -53,22 +67,32 @@ schema boot_schema() {
                "the lab's machines; every netlab.nodes counts, this one documents it"),
       with_default("assets", type::string(), "assets",
                    "the folder of kernels and initrds, in the state folder"),
-      required("profiles", type::map(type::table(std::move(profile))), "what can be booted, by name"),
+      optional("profiles", type::map(type::table(std::move(profile))), "what can be booted, by name"),
+      optional(
+          "sources", type::list(type::handle("boot.source")),
+          "plugins' handles and netlab.boot.source, asked in this order before the profiles: the first that "
+          "answers wins"),
       optional(
           "groups",
           type::list(type::table({
               optional("name", type::string(), "for messages"),
-              optional("match", type::map(type::one_of({type::string(), type::list(type::string())})),
-                       "who: mac, uuid, serial, arch, name, role, firmware, a label or a query parameter; "
-                       "* and ? are wildcards, a list means any of it"),
+              optional("match",
+                       type::one_of({type::map(type::one_of({type::string(), type::list(type::string())})),
+                                     type::function("function(node)")}),
+                       who_help),
               required("profile", type::string(), "what these machines boot"),
               optional("metadata", type::data(), "for templates and /metadata"),
           })),
-          "who boots what: most selectors win, then the recipe's order; no match is the default"),
+          "who boots what: a function that says yes wins, then most selectors, then the recipe's order; no "
+          "match "
+          "is the default"),
       optional("url", type::url("http,https"),
                "the address of this service for clients; by default the one that each client asked"),
       optional("ipxe", type::map(type::path()),
                "iPXE programs by what runs them (bios, amd64, arm64 …) instead of Debian's"),
+      optional("grub", type::map(type::path()),
+               "GRUB's netboot images by processor (amd64, arm64, i386 …) instead of Debian's"),
+      optional("shim", type::map(type::path()), "signed shims by processor instead of Debian's"),
       optional(
           "stub", type::map(type::path()),
           "systemd's EFI stubs by processor (amd64, arm64), for images assembled from kernel and initrd"),
@@ -186,6 +210,52 @@ boot::text_map paths(const options& o, std::string_view name) {
   return out;
 }
 
+boot::boot_loader read_loader(std::string_view word) {
+  if (word == "ipxe") return boot::boot_loader::ipxe;
+  if (word == "grub") return boot::boot_loader::grub;
+  if (word == "shim") return boot::boot_loader::shim;
+  return boot::boot_loader::automatic;
+}
+
+void push_machine(lua_State* L, const boot::machine_facts& facts) {
+  json out = json::object();
+  auto text = [&](const char* key, const std::string& value) {
+    if (!value.empty()) out[key] = value;
+  };
+  text("name", facts.name);
+  text("uuid", facts.uuid);
+  text("serial", facts.serial);
+  text("role", facts.role);
+  text("ip", facts.address);
+  text("firmware", facts.firmware);
+  text("hostname", facts.hostname);
+  if (facts.cpu != boot::cpu::unknown) out["arch"] = std::string(to_string(facts.cpu));
+  for (auto key : boot::told_by_loader())
+    if (auto found = facts.query.find(std::string(key)); found != facts.query.end())
+      text(std::string(key).c_str(), found->second);
+  json macs = json::array();
+  for (const auto& mac : facts.macs) macs.push_back(mac.to_string());
+  if (!macs.empty()) out["mac"] = macs.front();
+  out["macs"] = std::move(macs);
+  out["labels"] = facts.labels;
+  out["query"] = facts.query;
+  push(L, out);
+}
+
+// A function that fails says no: the machine may still belong to another group, and the log has the line.
+std::function<bool(const boot::machine_facts&)> make_decision(host& h, shared_reference fn,
+                                                              std::size_t number) {
+  auto name = "boot.service groups[" + std::to_string(number) + "].match";
+  return [&h, fn, name](const boot::machine_facts& facts) {
+    bool yes = false;
+    auto asked = h.tasks().ask(
+        *fn, name, [&](lua_State* L) { return push_machine(L, facts), 1; },
+        [&](lua_State* L, int first, int count) { yes = count >= 1 && lua_toboolean(L, first) != 0; });
+    if (!asked) h.world().log(messages::task_failed, name + ": " + asked.error().message);
+    return asked && yes;
+  };
+}
+
 result<object_ptr> create_boot(host& h, const options& o) {
   auto out = std::make_shared<boot_object>();
   auto& s = out->settings;
@@ -193,9 +263,16 @@ result<object_ptr> create_boot(host& h, const options& o) {
   s.url = o.maybe<std::string>("url").value_or("");
   s.ipxe = paths(o, "ipxe");
   s.stub = paths(o, "stub");
+  s.grub = paths(o, "grub");
+  s.shim = paths(o, "shim");
   s.cache_bytes = o.get<byte_size>("cache_size").bytes;
-  const auto& profiles = o.get<value_map>("profiles");
-  for (const auto& item : profiles.items) {
+  for (const auto& one : o.list<object_ptr>("sources"))
+    if (auto asked = std::dynamic_pointer_cast<boot_source_handle>(one))
+      out->sources.push_back(std::move(asked));
+  auto profiles = o.maybe<value_map>("profiles");
+  if (!profiles && out->sources.empty())
+    return fail(errc::invalid, "there is nothing to boot: give it profiles, sources or both");
+  for (const auto& item : profiles.value_or(value_map{}).items) {
     const auto& fields = item.value.as<options>();
     boot::profile p;
     p.name = item.name;
@@ -203,6 +280,7 @@ result<object_ptr> create_boot(host& h, const options& o) {
     for (const char* arch : {"amd64", "arm64", "i386", "arm", "riscv64"})
       if (auto variant = fields.maybe<options>(arch)) p.variants[arch] = read_files(*variant);
     if (auto pi = fields.object<raspberry_object>("raspberry")) p.raspberry = pi->files;
+    p.loader = read_loader(fields.get<std::string>("loader"));
     p.config = make_document(h, fields, "config");
     p.generic = make_document(h, fields, "generic");
     p.ignition = make_document(h, fields, "ignition");
@@ -213,7 +291,10 @@ result<object_ptr> create_boot(host& h, const options& o) {
     boot::group g;
     g.name = entry.maybe<std::string>("name").value_or("");
     g.profile = entry.get<std::string>("profile");
-    if (auto match = entry.maybe<value_map>("match")) {
+    const auto* who = entry.find("match");
+    if (who && who->is<shared_reference>()) {
+      g.decide = make_decision(h, who->as<shared_reference>(), s.groups.size() + 1);
+    } else if (auto match = entry.maybe<value_map>("match")) {
       for (const auto& item : match->items) {
         boot::selector sel{item.name, {}};
         if (item.value.is<std::string>()) {
@@ -257,6 +338,8 @@ void boot_object::make(host& h, bool running) {
   settings.assets = h.state_path(assets);
   settings.cache = h.state_path("cache/" + name());
   settings.tftp = has_tftp;
+  settings.sources.clear();
+  for (const auto& s : sources) settings.sources.push_back(s->source_for_boot(h));
   boot::service_world world;
   world.clock = &h.world().clock;
   world.log = h.world().log;
@@ -291,6 +374,7 @@ result<void> boot_object::start(host& h) {
 
 json boot_object::status() const {
   json out = {{"profiles", settings.profiles.size()}, {"groups", settings.groups.size()}};
+  if (!sources.empty()) out["sources"] = sources.size();
   if (service_) {
     json overrides = json::array();
     for (const auto& o : service_->boot_overrides())

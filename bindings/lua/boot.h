@@ -1,7 +1,9 @@
 #pragma once
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "boot_source.h"
 #include "netlab/boot_service.h"
 #include "object.h"
 #include "sources.h"
@@ -13,6 +15,7 @@ namespace netlab::lua {
 class boot_object final : public service, public served_source {
 public:
   boot::service_options settings;
+  std::vector<std::shared_ptr<boot_source_handle>> sources;
   std::string assets; // as the recipe wrote it; relative to the state folder
   bool has_http = false, has_tftp = false;
 

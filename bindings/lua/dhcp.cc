@@ -223,6 +223,7 @@ result<object_ptr> create_server(host&, const options& o) {
 
 dhcp::server& running(call& c, dhcp_service& self) {
   c.need_running();
+  if (self.is_off()) c.refuse(self.lan->keeps_off("dhcp.server"));
   if (!self.running()) c.refuse("the server has not started");
   return *self.running();
 }

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "messages.h"
 #include "netlab/dhcp_messages.h"
 #include "netlab/files.h"
 #include "netlab/lease_journal.h"
@@ -66,13 +67,16 @@ result<void> dhcp_service::check(host& h) {
   add_nodes(h);
   for (const auto& e : dhcp::check(settings.config))
     h.mistake(where(), kind(), {e.op == "dhcp.config" ? "" : e.op, e.message});
-  if (h.state_folder().empty() && !proxy)
+  if (is_off())
+    notes_.push_back(lan->keeps_off(kind()) + " [" + messages::off_in_vpc.id + "]");
+  else if (h.state_folder().empty() && !proxy)
     notes_.emplace_back(
         "leases are kept in memory only: name a folder with netlab.state to keep them over a restart");
   return {};
 }
 
 std::vector<claimed_endpoint> dhcp_service::endpoints() const {
+  if (is_off()) return {};
   if (server_) {
     std::vector<claimed_endpoint> out;
     for (const auto& e : server_->endpoints()) out.push_back({"udp", e});
@@ -100,6 +104,10 @@ result<void> dhcp_service::open_store(host& h) {
 }
 
 result<void> dhcp_service::start(host& h) {
+  if (is_off()) {
+    h.world().log(messages::off_in_vpc, lan->keeps_off(kind()), {{"server", name()}});
+    return {};
+  }
   if (auto opened = open_store(h); !opened) return opened;
   import(h);
   settings.hooks.may_use_name = [&h](std::string_view wanted, const node_identity& who) {
@@ -108,6 +116,9 @@ result<void> dhcp_service::start(host& h) {
     return who.mac && std::find(holder->macs.begin(), holder->macs.end(), *who.mac) != holder->macs.end();
   };
   if (boot) settings.hooks.boot = boot->policy();
+  settings.hooks.wants_step = [&h](boot_stage, const mac_address& mac, std::string_view architecture) {
+    return h.story().wants(mac, architecture);
+  };
   settings.on_event = [this, &h](const boot_event& e) {
     // Somebody took another server's offer: the mode that was right may be so no longer.
     if (watch_ && e.message_id == dhcp::messages::other_server.id) watch_->look();
@@ -173,10 +184,12 @@ void dhcp_service::judged(host& h, const dhcp::network_verdict& verdict) {
 
 void dhcp_service::drain(std::function<void()> done) {
   watch_.reset();
+  if (!server_) return done();
   server_->stop([this, done = std::move(done)] { store_->drain(done); });
 }
 
 json dhcp_service::status() const {
+  if (is_off()) return {{"off", lan->keeps_off(kind())}};
   if (!server_) return json::object();
   json out = json::object();
   bool gives = !proxy && settings.config.networks[0].mode == dhcp::service::full;

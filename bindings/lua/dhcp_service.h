@@ -40,6 +40,7 @@ public:
   json status() const override;
 
   dhcp::server* running() { return server_.get(); }
+  bool is_off() const { return lan && !lan->vpc.empty(); }
 
 private:
   void add_nodes(host& h);

@@ -43,7 +43,11 @@ int write(call& c) {
 int exists(call& c) { return c.give(c.owner.world().files.info(path_at(c, 1)).has_value()); }
 
 json as_json(const file_info& info) {
-  return {{"name", info.name}, {"folder", info.folder}, {"size", info.size}, {"modified", info.modified}};
+  return {{"name", info.name},
+          {"folder", info.folder},
+          {"size", info.size},
+          {"modified", info.modified},
+          {"changed", static_cast<double>(info.changed) / 1e6}};
 }
 
 int stat(call& c) {
@@ -106,7 +110,7 @@ void bind_fs(api& a) {
               {}});
   a.function({"fs.stat",
               stat,
-              "A file's { name, folder, size, modified }.",
+              "A file's { name, folder, size, modified, changed }.",
               {path},
               {{"info", "netlab.file_info?", ""}, err},
               false,

@@ -134,9 +134,13 @@ result<void> host::ask(const shared_reference& fn, const std::string& name,
 void host::tell(const boot_event& event) {
   // Most DHCP traffic is no boot; what nobody will read is not joined, copied and formatted.
   if (!story_->wants(event)) return;
-  boot_event joined = event;
   const auto& known = nodes_->observe(event.node);
-  if (joined.node.name.empty()) joined.node.name = known.name;
+  if (!event.node.name.empty() || known.name.empty()) {
+    for (const auto& fn : boot_listeners_) fn(event);
+    return;
+  }
+  auto joined = event;
+  joined.node.name = known.name;
   for (const auto& fn : boot_listeners_) fn(joined);
 }
 

@@ -9,6 +9,7 @@ namespace netlab::lua {
 namespace messages {
 extern const message ready;
 extern const message recipe_failed;
+extern const message off_in_vpc;
 extern const message task_failed;
 extern const message handler_stopped;
 extern const message loop_stalled;

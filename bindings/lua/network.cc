@@ -7,6 +7,8 @@
 #include "bindings.h"
 #include "handle.h"
 #include "host.h"
+#include "netlab/files.h"
+#include "netlab/text.h"
 
 // The pattern of a binding file: a schema (what the recipe may write), create() (options → object),
 // methods and fields of its handle, and bind_NAME(), which adds them to the api. A room's server derives
@@ -25,7 +27,15 @@ json network::status() const {
   json out = {{"interface", interface}, {"address", address.to_string()}};
   if (router) out["router"] = router->to_string();
   if (!domain.empty()) out["domain"] = domain;
+  out["platform"] = vpc.empty() ? "metal" : "ec2";
   return out;
+}
+
+std::string network::keeps_off(std::string_view what) const {
+  if (vpc.empty()) return {};
+  return std::string(what) + " stays off on network \"" + name() + "\": it is part of an EC2 VPC (" + vpc +
+         "), which carries no broadcast and has its own DHCP; boot instances over HTTP from an iPXE image "
+         "instead";
 }
 
 namespace {
@@ -40,6 +50,10 @@ schema network_schema() {
                "our address with the prefix length; by default the interface's first IPv4 address"),
       optional("router", type::ip(), "the clients' way out; offered by DHCP"),
       optional("domain", type::string(), "the clients' domain, such as \"lab.internal\""),
+      with_default(
+          "platform", type::enumeration({"auto", "ec2", "metal"}), "auto",
+          "what carries it: in a VPC of EC2, DHCP and TFTP stay off, because there is no broadcast and "
+          "Amazon's own DHCP; \"auto\" looks at this machine's firmware tables and the interface"),
       optional("networks", type::list(type::cidr()),
                "further client networks that reach us through a router or DHCP relay"),
   };
@@ -59,6 +73,36 @@ result<cidr> interface_address(host& h, const std::string& name) {
                 "interface");
   }
   return fail(errc::unreachable, "there is no interface \"" + name + "\" yet: give address", "interface");
+}
+
+// Amazon's instances say so in their SMBIOS tables: Nitro by the vendor, Xen by a UUID that begins with
+// "ec2".
+std::string ec2_evidence(files& disk) {
+  constexpr std::size_t limit = 4096;
+  auto field = [&](const std::string& path) {
+    auto text = disk.read(path, limit);
+    return text ? std::string(trim(*text)) : std::string{};
+  };
+  for (const char* name : {"sys_vendor", "board_vendor", "bios_vendor"})
+    if (auto value = field("/sys/class/dmi/id/" + std::string(name)); value == "Amazon EC2")
+      return std::string(name) + " is \"" + value + "\"";
+  for (const char* path : {"/sys/class/dmi/id/product_uuid", "/sys/hypervisor/uuid"})
+    if (auto value = to_lower(field(path)); value.starts_with("ec2"))
+      return std::string(path) + " begins with \"ec2\"";
+  return {};
+}
+
+// A VPC reaches an instance through devices of its own; bridges, tunnels and virtual cables on it are
+// ordinary networks.
+bool is_device(host& h, const network& n) {
+  auto name = n.interface;
+  if (name.empty()) {
+    if (auto all = h.world().net.interfaces())
+      for (const auto& i : *all)
+        for (const auto& a : i.addresses)
+          if (a.address == n.address.address) name = i.name;
+  }
+  return !name.empty() && h.world().files.info("/sys/class/net/" + name + "/device").has_value();
 }
 
 result<object_ptr> create_network(host& h, const options& o) {
@@ -81,6 +125,11 @@ result<object_ptr> create_network(host& h, const options& o) {
   }
   out->domain = o.maybe<std::string>("domain").value_or("");
   out->networks = o.list<cidr>("networks");
+  auto platform = o.get<std::string>("platform");
+  if (platform == "ec2")
+    out->vpc = "as the recipe says";
+  else if (platform == "auto" && is_device(h, *out))
+    out->vpc = ec2_evidence(h.world().files);
   return out;
 }
 
@@ -106,6 +155,7 @@ int network_ip(call& c) { return c.give(c.self<network>().address.address.to_str
 int network_address(call& c) { return c.give(c.self<network>().address.to_string()); }
 int network_interface(call& c) { return c.give(c.self<network>().interface); }
 int network_domain(call& c) { return c.give(c.self<network>().domain); }
+int network_platform(call& c) { return c.give(c.self<network>().vpc.empty() ? "metal" : "ec2"); }
 int network_name(call& c) { return c.give(c.self<network>().name()); }
 int network_router(call& c) {
   auto& router = c.self<network>().router;
@@ -160,6 +210,13 @@ void bind_network(api& a) {
             false,
             {}},
            {"router", network_router, "The clients' router, or nil.", {}, {{"", "string?", ""}}, false, {}},
+           {"platform",
+            network_platform,
+            "\"ec2\" in a VPC, else \"metal\".",
+            {},
+            {{"", "string", ""}},
+            false,
+            {}},
            {"name", network_name, "How messages and commands call it.", {}, {{"", "string", ""}}, false, {}},
        }});
 }

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "bindings.h"
+#include "boot_source.h"
 #include "bundle.h"
 #include "handle.h"
 #include "host.h"
@@ -41,12 +42,33 @@ shared_reference function_field(lua_State* L, int table, const char* name) {
 
 // An object that a plugin's Lua makes: create(options) at the top level, start(self) as a task when
 // netlab starts, stop(self) as a task when it drains.
-class plugin_service final : public service {
+class plugin_service final : public service, public boot_source_handle {
 public:
   plugin_service(host& h, std::string title) : host_(h), title_(std::move(title)) {}
-  shared_reference self, start_fn, stop_fn, methods;
+  shared_reference self, start_fn, stop_fn, check_fn, source_fn, methods;
+
+  bool fits(std::string_view kind) const override { return source_fn && kind == "boot.source"; }
+  boot::source source_for_boot(host& h) override {
+    return make_lua_source(h, name(), source_fn, self, where(), {});
+  }
 
   std::string default_name() const override { return title_; }
+
+  result<void> check(host& h) override {
+    if (!check_fn) return {};
+    notes_.clear();
+    auto push_self = [this](lua_State* L) { return self->push(L), 1; };
+    return h.ask(check_fn, title_ + " check", push_self, [this](lua_State* L, int at, int results) {
+      for (int i = 1; results >= 1 && lua_istable(L, at); ++i) {
+        lua_rawgeti(L, at, i);
+        bool text = lua_type(L, -1) == LUA_TSTRING;
+        if (text) notes_.emplace_back(text_at(L, -1));
+        lua_pop(L, 1);
+        if (!text) return;
+      }
+    });
+  }
+  std::vector<std::string> notes() const override { return notes_; }
 
   result<void> start(host& h) override {
     if (start_fn) run(h, start_fn, title_ + " start", nullptr);
@@ -106,6 +128,7 @@ private:
 
   host& host_;
   std::string title_;
+  std::vector<std::string> notes_;
 };
 
 } // namespace
@@ -370,8 +393,8 @@ result<void> plugins::load(lua_State* L, const plugin_manifest& m) {
         problem = path + ": \"" + constructor + "\" must be a table { options = …, create = … }";
         return;
       }
-      static constexpr std::string_view known[] = {"help", "options", "create", "start",
-                                                   "stop", "methods", "example"};
+      static constexpr std::string_view known[] = {"help", "options", "create",  "check",  "start",
+                                                   "stop", "source",  "methods", "example"};
       for (lua_pushnil(S); lua_next(S, spec) != 0; lua_pop(S, 1)) {
         auto key = text_at(S, -2);
         if (std::find(std::begin(known), std::end(known), key) != std::end(known)) continue;
@@ -398,13 +421,16 @@ result<void> plugins::load(lua_State* L, const plugin_manifest& m) {
         return;
       }
       auto start = function_field(S, spec, "start"), stop = function_field(S, spec, "stop");
+      auto check = function_field(S, spec, "check"), source = function_field(S, spec, "source");
       lua_getfield(S, spec, "methods");
       auto methods = std::make_shared<const reference>(S);
-      info->create = [create, start, stop, methods,
+      info->create = [create, start, stop, check, source, methods,
                       title = info->kind](host& h, const options& o) -> result<object_ptr> {
         auto made = std::make_shared<plugin_service>(h, title);
         made->start_fn = start;
         made->stop_fn = stop;
+        made->check_fn = check;
+        made->source_fn = source;
         made->methods = methods;
         result<void> outcome;
         auto asked = h.ask(
@@ -415,7 +441,9 @@ result<void> plugins::load(lua_State* L, const plugin_manifest& m) {
             },
             [&](lua_State* A, int at, int results) {
               if (results >= 2 && lua_isnil(A, at)) {
-                outcome = fail(errc::invalid, error_text(A, at + 1));
+                // An error's operation may name the option at fault.
+                std::string option = lua_istable(A, at + 1) ? text_field(A, at + 1, "op") : std::string();
+                outcome = fail(errc::invalid, error_text(A, at + 1), o.has(option) ? option : "");
                 return;
               }
               if (results < 1)

@@ -31,7 +31,7 @@ std::optional<diagnosis> explain(const boot_record& boot, const boot_evidence& e
   // Silence after the config tells nothing where nobody reports that machines are ready.
   std::string_view id = why ? why->what->id : "";
   if (!hears_ready && (id == "NL-BOOT-113" || id == "NL-BOOT-116")) return {};
-  if (!why || boot.steps.back().event.stage != boot_stage::refused) return why;
+  if (id != "NL-BOOT-101" || boot.steps.back().event.stage != boot_stage::refused) return why;
   const message* said = nullptr;
   for (const auto& step : boot.steps) {
     if (step.event.stage != boot_stage::refused) continue;
@@ -105,6 +105,10 @@ bool story::boots(const boot_event& event) const {
 bool story::wants(const boot_event& event) const {
   bool passing = event.stage == boot_stage::discover || event.stage == boot_stage::offer;
   return !passing || boots(event) || host_.world().log.enabled(log_level::debug);
+}
+
+bool story::wants(const mac_address& mac, std::string_view architecture) const {
+  return !architecture.empty() || booting_.contains(mac) || host_.world().log.enabled(log_level::debug);
 }
 
 void story::step(const boot_event& event) {

@@ -4,9 +4,11 @@
 #include "bindings.h"
 #include "bytes_loop.h"
 #include "host.h"
+#include "messages.h"
 #include "netlab/digest.h"
 #include "netlab/tftp_client.h"
 #include "netlab/tftp_server.h"
+#include "network.h"
 #include "sources.h"
 
 namespace netlab::lua {
@@ -18,6 +20,7 @@ public:
   listen_list listen;
   tftp::server_config settings;
   std::vector<object_ptr> entries;
+  std::string off; // why it stays off: every place where it would listen is in a VPC
 
   std::string default_name() const override {
     return listen.empty() ? "tftp" : "tftp-" + std::to_string(listen[0].endpoint.port);
@@ -25,6 +28,7 @@ public:
 
   std::vector<claimed_endpoint> endpoints() const override {
     std::vector<claimed_endpoint> out;
+    if (!off.empty()) return out;
     if (server_) {
       // Port 0 is known by its number once bound; an address that is waited for is not among them.
       auto bound = on_bytes_loop(*host_, [this] { return server_->local(); });
@@ -43,8 +47,17 @@ public:
     return {};
   }
 
+  std::vector<std::string> notes() const override {
+    if (off.empty()) return {};
+    return {off + " [" + messages::off_in_vpc.id + "]"};
+  }
+
   result<void> start(host& h) override {
     host_ = &h;
+    if (!off.empty()) {
+      h.world().log(messages::off_in_vpc, off, {{"server", name()}});
+      return {};
+    }
     settings.name = name();
     settings.source = sources_.open(entries, h.world().scheduler, h.bytes().scheduler);
     for (const auto& l : listen) settings.listen.push_back(l.endpoint);
@@ -64,6 +77,7 @@ public:
   }
 
   void drain(std::function<void()> done) override {
+    if (!server_) return done();
     auto& control = host_->world().scheduler;
     host_->bytes().scheduler.post([this, &control, done = std::move(done)] {
       server_->drain([&control, done] { control.post(done); });
@@ -71,6 +85,7 @@ public:
   }
 
   json status() const override {
+    if (!off.empty()) return {{"off", off}};
     if (!server_) return json::object();
     return {{"transfers", on_bytes_loop(*host_, [this] { return server_->transfers(); })}};
   }
@@ -107,10 +122,19 @@ schema server_schema() {
 
 result<object_ptr> create_server(host&, const options& o) {
   auto out = std::make_shared<tftp_service>();
-  out->listen = o.get<listen_list>("listen");
+  for (auto& place : o.get<listen_list>("listen")) {
+    auto* lan = dynamic_cast<network*>(place.network.get());
+    auto why = lan ? lan->keeps_off("tftp.server") : std::string{};
+    if (why.empty())
+      out->listen.push_back(place);
+    else
+      out->off = std::move(why);
+  }
+  if (!out->listen.empty()) out->off.clear();
   for (const auto& e : o.list<object_ptr>("serve")) {
     out->entries.push_back(e);
-    if (auto* source = dynamic_cast<served_source*>(e.get())) source->served_by_tftp();
+    if (auto* source = dynamic_cast<served_source*>(e.get()); source && out->off.empty())
+      source->served_by_tftp();
   }
   auto& s = out->settings;
   if (auto root = o.maybe<file_path>("root")) s.root = root->path;

@@ -26,7 +26,8 @@
 ---@field name string
 ---@field folder boolean
 ---@field size integer
----@field modified integer
+---@field modified integer seconds since 1970
+---@field changed number the same, of its content, name or attributes; parts of a second count
 
 ---@class netlab.process_result
 ---@field exit_code integer
@@ -115,9 +116,9 @@ local handle_boot_service = {}
 ---@return netlab.error? err
 function handle_boot_service:boot_once(node, profile, within) end
 
----A proxyDHCP server.
----@class netlab.dhcp.proxy
-local handle_dhcp_proxy = {}
+---What machines boot by a function of the recipe, for boot.service's `sources`.
+---@class netlab.boot.source
+local handle_boot_source = {}
 
 ---A DHCP server.
 ---@class netlab.dhcp.server
@@ -152,6 +153,7 @@ local handle_http_server = {}
 ---@field interface string The interface's name, empty when none was given.
 ---@field domain string The clients' domain, empty when none was given.
 ---@field router string? The clients' router, or nil.
+---@field platform string "ec2" in a VPC, else "metal".
 ---@field name string How messages and commands call it.
 local handle_network = {}
 
@@ -261,6 +263,7 @@ function netlab.boot.raspberry(options) end
 ---@field i386? netlab.boot.service.options.profiles.i386 what differs on i386
 ---@field arm? netlab.boot.service.options.profiles.arm what differs on arm
 ---@field riscv64? netlab.boot.service.options.profiles.riscv64 what differs on riscv64
+---@field loader? "auto"|"ipxe"|"grub"|"shim" what UEFI machines start first: iPXE or, where there is none, one EFI program (auto); netlab's iPXE even where the card has its own (ipxe); GRUB (grub); shim and then a signed GRUB or the signed uki, for Secure Boot (shim) (default "auto")
 ---@field config? string|function the machine config, at /config: a file beside the recipe, or a function that returns its name, { text = "…" }, or nil and why
 ---@field generic? string|function the document at /generic: a file beside the recipe, or a function that returns its name, { text = "…" }, or nil and why
 ---@field ignition? string|function the document at /ignition: a file beside the recipe, or a function that returns its name, { text = "…" }, or nil and why
@@ -269,7 +272,7 @@ function netlab.boot.raspberry(options) end
 
 ---@class netlab.boot.service.options.groups
 ---@field name? string for messages
----@field match? table<string, string|string[]> who: mac, uuid, serial, arch, name, role, firmware, a label or a query parameter; * and ? are wildcards, a list means any of it
+---@field match? table<string, string|string[]>|function who: a table of mac, uuid, serial, arch, name, role, firmware, ip, hostname (of its lease), manufacturer, product, instance_id, tag, a label or a query parameter, where * and ? are wildcards and a list means any of it; or a function that gets the machine and says whether it belongs here
 ---@field profile string what these machines boot (required)
 ---@field metadata? any for templates and /metadata
 
@@ -277,10 +280,13 @@ function netlab.boot.raspberry(options) end
 ---@field name? string how messages and commands call it
 ---@field nodes? netlab.nodes the lab's machines; every netlab.nodes counts, this one documents it
 ---@field assets? string the folder of kernels and initrds, in the state folder (default "assets")
----@field profiles table<string, netlab.boot.service.options.profiles> what can be booted, by name (required)
----@field groups? netlab.boot.service.options.groups[] who boots what: most selectors win, then the recipe's order; no match is the default
+---@field profiles? table<string, netlab.boot.service.options.profiles> what can be booted, by name
+---@field sources? netlab.boot.source[] plugins' handles and netlab.boot.source, asked in this order before the profiles: the first that answers wins
+---@field groups? netlab.boot.service.options.groups[] who boots what: a function that says yes wins, then most selectors, then the recipe's order; no match is the default
 ---@field url? string the address of this service for clients; by default the one that each client asked
 ---@field ipxe? table<string, string> iPXE programs by what runs them (bios, amd64, arm64 …) instead of Debian's
+---@field grub? table<string, string> GRUB's netboot images by processor (amd64, arm64, i386 …) instead of Debian's
+---@field shim? table<string, string> signed shims by processor instead of Debian's
 ---@field stub? table<string, string> systemd's EFI stubs by processor (amd64, arm64), for images assembled from kernel and initrd
 ---@field cache_size? string how much assembled images may take in the state folder (default "2GiB")
 
@@ -485,6 +491,7 @@ function netlab.http.server(options) end
 ---@field address? string our address with the prefix length; by default the interface's first IPv4 address
 ---@field router? string the clients' way out; offered by DHCP
 ---@field domain? string the clients' domain, such as "lab.internal"
+---@field platform? "auto"|"ec2"|"metal" what carries it: in a VPC of EC2, DHCP and TFTP stay off, because there is no broadcast and Amazon's own DHCP; "auto" looks at this machine's firmware tables and the interface (default "auto")
 ---@field networks? string[] further client networks that reach us through a router or DHCP relay
 ---@field name? string how messages, metrics and commands call it; by default made from what it is
 
@@ -545,6 +552,16 @@ function netlab.assets.handler(handler, options) end
 ---@param settings table iPXE's settings: mac, uuid, serial, buildarch, platform, net0/ip …
 ---@return boot.ipxe
 function netlab.boot.ipxe(settings) end
+
+---@class netlab.boot.source.options
+---@field name? string how messages call it
+---@field timeout? string for one answer; the task is cancelled then (default "30s")
+
+---What machines boot, decided request by request: an element of boot.service's `sources`. function(request) may wait; it returns text, { text | file, content_type, stage, shown }, nil when the next source or the recipe's own profiles shall answer, or nil and why (404; the log and the node's timeline say why). stage is what the answer is to the boot (script, config, kernel, initrd, uki), shown its name in the timeline. request is { path, query = { … }, raw_query, node = { name, mac, uuid, serial, role, ip, arch, firmware, labels }, boot_url, protocol, client, server, head, secure, user_agent }.
+---@param fn function
+---@param options? netlab.boot.source.options
+---@return boot.source
+function netlab.boot.source(fn, options) end
 
 ---The URL that a Talos node with this command line fetches its config from.
 ---@param cmdline string
@@ -626,7 +643,7 @@ function netlab.fs.read(path) end
 ---@return netlab.error? err
 function netlab.fs.remove(path) end
 
----A file's { name, folder, size, modified }.
+---A file's { name, folder, size, modified, changed }.
 ---@param path string relative names start at the recipe's folder
 ---@return netlab.file_info? info
 ---@return netlab.error? err

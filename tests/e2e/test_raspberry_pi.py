@@ -7,6 +7,7 @@ import pytest
 
 from lab import bastion
 from lab.raspberry import PI3, PI4, PI5, RaspberryPi
+from lab.router import ADDRESS as ROUTER, Router
 
 pytestmark = [pytest.mark.netlab_only, pytest.mark.needs("curl")]
 
@@ -39,9 +40,9 @@ def files(lab):
     return made
 
 
-def start(lab):
+def start(lab, **options):
     return lab.start("../../../examples/raspberry-pi", address=f"{bastion.ADDRESS}/24", router=bastion.ADDRESS,
-                     range="10.77.0.100-10.77.0.199")
+                     range="10.77.0.100-10.77.0.199", **options)
 
 
 def pi(lab, model):
@@ -116,6 +117,25 @@ def test_pi3(lab, files):
     boot = story(lab, "cm3-1")
     assert boot["architecture"] == "raspberry-pi-3"
     assert any("u-boot.bin" in s["detail"] for s in boot["steps"])
+
+
+@pytest.mark.needs("dnsmasq")
+def test_pi4_beside_a_router(lab, files):
+    """The router gives the address, netlab the rest; the story joins the two."""
+    lab.keep(Router(lab.network, lab.folder))
+    start(lab, dhcp="proxy")
+    machine = pi(lab, PI4)
+    offer, boot_offer = machine.ask(PI4.discover, count=2)
+    text = COOKIE + "350102" + SERVER + CLASS + MENU + NEXT + "6111" + PI4.guid + "ff"
+    assert options(boot_offer) == text.replace(" ", "")
+    assert boot_offer[20:24] == bytes([10, 77, 0, 1])
+    machine.take(machine.request(offer))
+    assert machine.load(f"{PI4.serial}/start4.elf") == files["raspberry-pi/start4.elf"]
+    assert machine.load(f"{PI4.serial}/kernel8.img") == files["pi/kernel8.img"]
+    boot = story(lab, "pi4-1")
+    assert boot["architecture"] == "raspberry-pi-4"
+    assert [s["stage"] for s in boot["steps"]] == ["discover", "offer", "ack", "tftp", "kernel"]
+    assert ROUTER in boot["steps"][2]["detail"]
 
 
 def test_firmware_is_missing(lab):

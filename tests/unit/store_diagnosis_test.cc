@@ -192,3 +192,15 @@ TEST_CASE("diagnosis: beside a proxy another server gives the address, and both 
   up.boot.steps.back().event.proxied = up.boot.steps.back().event.overheard = true;
   CHECK(up.id() == "");
 }
+
+TEST_CASE("diagnosis: a program that firmware turned away is named at once") {
+  told t({discover, offer}, 0s);
+  t.boot.returned = boot_return{"linux.efi, 34 MiB in 1.2 s", 3s, 1};
+  CHECK(t.id() == "NL-BOOT-120");
+  CHECK(t.says("fetched linux.efi, 34 MiB in 1.2 s whole, and 3 s later"));
+  t.boot.returned->times = 4;
+  CHECK(t.says("(4 times)"));
+  told then_refused({discover, refused}, 0s);
+  then_refused.boot.returned = t.boot.returned;
+  CHECK(then_refused.id() == "NL-BOOT-120");
+}

@@ -351,3 +351,46 @@ TEST_CASE("history: none is kept without a file, and asking says so") {
   CHECK(code == "unsupported");
   CHECK(f.time.until_next() == duration::max()); // and nothing wakes up for it
 }
+
+TEST_CASE("timeline: firmware that asks again right after its program arrived has turned it away") {
+  fixture f;
+  auto asks = [](const char* arch) { return step(boot_stage::discover, "PXEClient", arch); };
+  auto returned = [&] { return f.line.boot(mac.to_string())->returned; };
+  f.play({asks("arm64-uefi"), step(boot_stage::ack, "", "arm64-uefi"), step(boot_stage::uki, "linux.efi")});
+  CHECK(!returned());
+  f.play({asks("arm64-http")});
+  REQUIRE(returned());
+  CHECK(returned()->program == "linux.efi");
+  CHECK(returned()->times == 1);
+  CHECK(f.line.why(mac.to_string())->what->id == std::string("NL-BOOT-120"));
+  CHECK(f.line.boot(mac.to_string())->steps.size() == 1); // a boot of its own
+  // Its own exchange goes on, and it happens again.
+  f.play({step(boot_stage::offer, "", "arm64-http"), step(boot_stage::ack, "", "arm64-http"),
+          step(boot_stage::uki, "linux.efi")});
+  CHECK(returned()->times == 1);
+  f.play({asks("arm64-uefi")});
+  REQUIRE(returned());
+  CHECK(returned()->times == 2);
+  // The next program runs: nothing is wrong any more.
+  f.play({step(boot_stage::tftp, "shimaa64.efi"), step(boot_stage::script, "GRUB script")});
+  CHECK(!returned());
+}
+
+TEST_CASE("timeline: what runs before firmware asks again was not turned away") {
+  auto after = [](std::initializer_list<boot_event> between, duration pause = 1s) {
+    fixture f;
+    f.play({step(boot_stage::discover, "", "x64-uefi"), step(boot_stage::tftp, "snponly.efi")});
+    f.play(between);
+    f.time.advance(pause);
+    f.play({step(boot_stage::discover, "", "x64-uefi")});
+    return f.line.boot(mac.to_string())->returned.has_value();
+  };
+  CHECK(after({}));
+  CHECK(!after({}, 5min)); // somebody pressed reset
+  CHECK(!after({step(boot_stage::discover, "", "x64-ipxe")}));
+  CHECK(!after({step(boot_stage::ack)})); // a system's own lease
+  CHECK(!after({step(boot_stage::script, "boot.ipxe")}));
+  auto aborted = step(boot_stage::tftp, "snponly.efi, 1 KiB");
+  aborted.done = false;
+  CHECK(after({aborted})); // the one before did arrive
+}

@@ -58,26 +58,41 @@ struct raspberry_files {
   std::vector<std::string> config; // further lines of config.txt
 };
 
+// Which program stands between a UEFI machine's firmware and the kernel.
+enum class boot_loader {
+  automatic, // iPXE where there is one for the processor, else one EFI program, else GRUB
+  ipxe,      // our iPXE, also in place of the one that a network card brings along
+  grub,      // GRUB's netboot image
+  shim,      // shim, then GRUB for a kernel or the unified image itself: what Secure Boot lets start
+};
+
 struct profile {
   std::string name; // letters, digits, ".", "_" and "-"
   boot_files common;
   std::map<std::string, boot_files> variants; // "amd64", "arm64" …: what is set there overrides `common`
   document_fn config, generic, ignition, cloud;
   std::optional<raspberry_files> raspberry;
+  boot_loader loader = boot_loader::automatic; // BIOS machines always get iPXE
 };
 
 // A selector holds when one of its patterns matches the machine's value ("*" and "?" are wildcards; an empty
 // pattern matches an absent value).
 struct selector {
-  std::string key; // mac, uuid, serial, arch, name, role, firmware, a label or a query parameter
+  // mac, uuid, serial, arch, name, role, firmware, ip, hostname, manufacturer, product, instance_id, tag, a
+  // label or a query parameter
+  std::string key;
   std::vector<std::string> any;
 };
+
+struct machine_facts;
 
 struct group {
   std::string name;
   std::vector<selector> match; // empty: the default group
   std::string profile;
   text_map metadata; // nested keys joined by "."
+  // Decides instead of selectors, at once; goes before every group with selectors.
+  std::function<bool(const machine_facts&)> decide;
 };
 
 // A profile as one processor gets it.
@@ -95,11 +110,19 @@ struct machine_facts {
   std::string uuid, serial, name, role, address;
   boot::cpu cpu = cpu::unknown;
   std::string firmware; // "x64-uefi" …
+  std::string hostname; // what its DHCP lease calls it
   text_map labels, query;
 };
 
-// The winner: most selectors first, then the recipe's order; null when none matches.
+// What of a machine only a boot loader tells, by the names of its query parameters and selectors: its board's
+// manufacturer and product, and in EC2 the instance's id and the tag in its user data.
+std::span<const std::string_view> told_by_loader();
+
+// The winner: a function that says yes, then most selectors, then the recipe's order; null when none matches.
 const group* select_group(std::span<const group> groups, const machine_facts& facts);
+// The winner if the machine's boot loader, once it runs, told what told_by_loader() names and it fits; the
+// same as select_group() when nothing is left to be told.
+const group* select_group_later(std::span<const group> groups, const machine_facts& facts);
 // Whether one group matches; exposed because `netlab check` explains near misses.
 bool matches(const group& g, const machine_facts& facts);
 

@@ -12,6 +12,7 @@
 #include "netlab/boot_event.h"
 #include "netlab/boot_policy.h"
 #include "netlab/boot_profile.h"
+#include "netlab/boot_source.h"
 #include "netlab/clock.h"
 #include "netlab/log.h"
 #include "netlab/nodes.h"
@@ -22,8 +23,9 @@ struct service_options {
   std::string name = "boot";
   std::vector<boot::profile> profiles;
   std::vector<boot::group> groups;
-  std::string assets; // absolute; what asset names are relative to
-  std::string cache;  // absolute; assembled images. Empty: the folder ".netlab-cache" in the assets
+  std::vector<source> sources; // asked in this order, before profiles and groups
+  std::string assets;          // absolute; what asset names are relative to
+  std::string cache;           // absolute; assembled images. Empty: the folder ".netlab-cache" in the assets
   std::uint64_t cache_bytes = std::uint64_t{2} << 30;
   // The address of this service for clients, "http://10.20.13.140:8080". Empty: the address that the client
   // asked, with http_port.
@@ -35,6 +37,10 @@ struct service_options {
   text_map ipxe;
   // systemd's EFI stubs by processor: "amd64", "arm64" …. Absolute paths; what is not given is looked for.
   text_map stub;
+  // GRUB's netboot images and shims by processor. Absolute paths; what is not given is looked for in the
+  // assets and where Debian's packages have it.
+  text_map grub, shim;
+  std::vector<std::string> grub_folders = {"/usr/lib/grub"}, shim_folders = {"/usr/lib/shim"};
   std::vector<std::string> ipxe_folders = {"/usr/lib/ipxe"};
   std::vector<std::string> stub_folders = {"/usr/lib/systemd/boot/efi"}; // the assets folder comes first
   std::string raspberry_pi = "raspberry-pi";        // assets subfolder with the Pi's own boot files
@@ -49,6 +55,8 @@ struct service_world {
   boot_event_fn on_event;
   std::function<const node*(const node_identity&)> find_node;
   std::function<void(const node_identity&)> observe;
+  // The host name of the machine's DHCP lease, empty when it has none.
+  std::function<std::string(const node_identity&)> lease_name;
   // Where images are assembled, because that copies as much as an initramfs holds; without these it happens
   // at once, on the caller's thread.
   scheduler* home = nullptr;
@@ -87,10 +95,14 @@ struct check_issue {
 // pending with errc::closed.
 //
 // Paths: /boot.ipxe /ipxe /grub /config /metadata /generic /ignition /cloud /assets/… as matchbox has them;
-// /snponly.efi /undionly.kpxe /ipxe-<arch>.efi (loaders, also below /ipxe/);
+// /snponly.efi /undionly.kpxe /ipxe-<arch>.efi (loaders, also below /ipxe/ and /ipxe/<mac>/);
+// /grubnet<suffix>.efi, /grub/grub.cfg and GRUB's modules /grub/<platform>/<name>.mod;
+// /shim/<mac>/shim<suffix>.efi and beside it grub<suffix>.efi, both also at the root;
 // /extlinux.conf and /pxelinux.cfg/… (what U-Boot asks for), and over TFTP a Raspberry Pi's files at the
-// root, below its serial, its MAC or its node's name; /uki/[<mac>/]<profile>-<arch>.efi;
-// /profiles/<profile>/<arch>/<file> for files that lie outside the assets.
+// root, below its serial, its MAC or its node's name;
+// /uki/[<mac>/]<profile>-<arch>.efi; /profiles/<profile>/<arch>/<file> for files that lie outside the assets.
+// Sources are asked before the recipe's own profiles; with sources and no groups, what none of them has is
+// 404.
 class service final : public asset_source {
 public:
   service(service_options options, service_world world);

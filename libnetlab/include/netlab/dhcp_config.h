@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "netlab/boot_event.h"
 #include "netlab/boot_policy.h"
 #include "netlab/dhcp_options.h"
 #include "netlab/ip.h"
@@ -105,6 +106,11 @@ struct server_config {
   duration offer_hold = std::chrono::seconds(60);   // an offered address waits this long for its REQUEST
   duration decline_hold = std::chrono::minutes(10); // a conflicting address is held back this long
   duration probe_timeout = std::chrono::milliseconds(250);
+  // An address that nobody answered for may be offered this long without asking again: as long as an offer
+  // may lie unanswered, which is how old the check of an acknowledged address could always be. Whoever starts
+  // to use the address meanwhile announces it (RFC 5227 §2.3) or asks for its neighbours, which we hear, and
+  // clients check their address themselves before they use it (RFC 2131 §2.2).
+  duration probe_valid = std::chrono::seconds(60);
   bool echo_client_id = true; // RFC 6842
 };
 
@@ -117,6 +123,9 @@ struct engine_hooks {
   // May this client be called `name`? False when a declared node of another machine holds it.
   std::function<bool(std::string_view name, const node_identity& who)> may_use_name;
   bool events = true; // make boot_events
+  // Will anybody read this passing step (discover, offer) of this machine? Empty: yes. Most exchanges are
+  // no boot, and making a step that nobody reads costs more than deciding it.
+  std::function<bool(boot_stage stage, const mac_address& mac, std::string_view architecture)> wants_step;
 };
 
 } // namespace netlab::dhcp

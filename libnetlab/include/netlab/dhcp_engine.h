@@ -152,7 +152,10 @@ public:
   void handle(byte_view datagram, const arrival& from, moment at, actions& out);
   // The store's answer to a commit.
   void committed(std::uint64_t token, lease_store::outcome outcome, moment at, actions& out);
-  // Somebody answered ARP for `address`.
+  // ARP works on `network` through `interface`: its next addresses are asked for ahead of demand. At start,
+  // and again after reconfigure().
+  void probe_ahead(int network, std::uint32_t interface, moment at, actions& out);
+  // Somebody has `address`: an ARP message said so, asked for or not.
   void address_seen(const ip_address& address, const mac_address& holder, moment at, actions& out);
   // Lets time pass: probes that nobody answered, offers that lapsed, leases that ended.
   void advance(moment at, actions& out);
@@ -160,7 +163,7 @@ public:
   boot_time next_deadline() const;
 
   // New configuration, same leases: offers and commits in flight go on, leases outside every network stay
-  // until they end.
+  // until they end. What was probed ahead is forgotten.
   void reconfigure(server_config config, moment at);
   const server_config& config() const;
   // The network whose subnet holds `address`, -1 when there is none.

@@ -15,6 +15,9 @@ struct file_info {
   bool folder = false;
   std::uint64_t size = 0;
   std::int64_t modified = 0; // seconds since the epoch
+  // Microseconds since the epoch of the last change of content, name or attributes: a file that was moved
+  // here or got its times set is a changed one. As fine as the system's clock tick.
+  std::int64_t changed = 0;
 };
 
 // Small files, read and written whole. Calls block and belong on the control loop; what may be large or

@@ -53,6 +53,10 @@ struct lease_journal_options {
   unsigned compact_factor = 4;            // times what the live records need
   // Bytes of a compaction between two batches of claims: bounds how long a claim may wait for it.
   std::size_t compact_step = 256u << 10;
+  // Under load a group is begun this long after the one before at the earliest. A fast disk would make many
+  // small groups, each with its system calls and wake-ups; a claim waits for it only when the group before
+  // had several, so a single client never does.
+  duration group_time = std::chrono::milliseconds(1);
   // Claims that may wait for the disk; more fail at once, so that a hung disk cannot eat the memory.
   std::size_t max_waiting = 1u << 18;
 };

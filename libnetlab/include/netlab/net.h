@@ -146,8 +146,19 @@ public:
     byte_view payload;
   };
   virtual ~packet_socket() = default;
+  // Frames are taken from the wire from this call on; a socket that only sends costs the machine nothing.
   virtual void on_receive(std::function<void(const frame&)> fn) = 0;
   virtual result<void> send(const mac_address& to, byte_view payload) = 0;
+  struct outgoing {
+    mac_address to;
+    byte_view payload;
+  };
+  // Sends several; returns how many left, in order, before the first that the kernel did not take.
+  virtual std::size_t send_all(std::span<const outgoing> batch) {
+    std::size_t sent = 0;
+    while (sent < batch.size() && send(batch[sent].to, batch[sent].payload)) ++sent;
+    return sent;
+  }
 };
 
 class net {

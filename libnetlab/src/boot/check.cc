@@ -92,8 +92,19 @@ std::vector<check_issue> service::check() const {
         else if (!is_regular_file(*path))
           add(asset_missing, log_level::warn, "profile \"" + p.name + "\": there is no file " + *path);
       }
-      if (!files->uki.empty()) continue;
       std::string arch(to_string(target));
+      if (p.loader == boot_loader::shim && impl_->shim_path(target).empty())
+        add(no_shim, log_level::warn,
+            "profile \"" + p.name + "\": " + arch +
+                " machines need Debian's package shim-signed, and it is not "
+                "there");
+      bool grub_needed =
+          p.loader == boot_loader::grub || (p.loader == boot_loader::shim && files->uki.empty());
+      if (grub_needed && impl_->grub_path(target, p.loader == boot_loader::shim).empty())
+        add(no_grub, log_level::warn,
+            "profile \"" + p.name + "\": " + arch + " machines need " +
+                (p.loader == boot_loader::shim ? "Debian's signed GRUB" : "GRUB") + ", and it is not there");
+      if (!files->uki.empty() || p.loader == boot_loader::shim || p.loader == boot_loader::grub) continue;
       bool loader = !impl_->loader_path(arch).empty();
       bool stub = !impl_->stub_path(target).empty();
       if (target == cpu::amd64 && !loader && !stub)
@@ -112,7 +123,15 @@ std::vector<check_issue> service::check() const {
     }
   }
 
-  if (options.groups.empty())
+  if (!options.sources.empty()) {
+    if (impl_->loader_path("amd64").empty())
+      add(no_ipxe, log_level::warn,
+          "sources: UEFI machines need snponly.efi of Debian's package ipxe, and it is not there");
+    if (impl_->loader_path("arm64").empty())
+      add(no_ipxe, log_level::info,
+          "sources: arm64 machines would need an iPXE to ask them (ipxe = { arm64 = \"…\" }), and there is "
+          "none");
+  } else if (options.groups.empty())
     add(no_groups, log_level::error, "there is no group, so no machine gets anything");
   bool has_default = false;
   for (std::size_t i = 0; i < options.groups.size(); ++i) {
@@ -123,7 +142,7 @@ std::vector<check_issue> service::check() const {
       add(unknown_profile, log_level::error,
           label + ": there is no profile \"" + printable(g.profile) + "\"" + did_you_mean(g.profile, names),
           at + ".profile");
-    if (g.match.empty()) {
+    if (g.match.empty() && !g.decide) {
       if (has_default)
         add(second_default_group, log_level::warn,
             label + " matches everything, as an earlier group does: it is never used");
@@ -132,6 +151,13 @@ std::vector<check_issue> service::check() const {
     for (const auto& s : g.match) {
       auto key = to_lower(s.key);
       auto selector = at + ".match." + s.key;
+      static constexpr std::string_view known[] = {"mac",     "uuid",         "serial", "arch",       "name",
+                                                   "role",    "firmware",     "ip",     "hostname",   "tag",
+                                                   "product", "manufacturer", "domain", "instance_id"};
+      if (auto near = nearest_name(s.key, known); near && *near != s.key)
+        add(bad_selector, log_level::warn,
+            label + ": \"" + printable(s.key) + "\" is a label or query parameter; is \"" +
+                std::string(*near) + "\" meant?");
       if (s.any.empty())
         add(bad_selector, log_level::error,
             label + ": " + printable(s.key) + " has an empty list and matches nothing", selector);

@@ -37,26 +37,6 @@ std::string service::impl::url_for(const std::string& value, const boot::profile
   return std::string(base) + "/profiles/" + url_encode(p.name) + "/" + arch + "/" + url_encode(name);
 }
 
-std::string service::impl::loader_name(const std::string& key) {
-  if (key == "bios") return "undionly.kpxe";
-  if (key == "amd64") return "snponly.efi";
-  return "ipxe-" + key + ".efi";
-}
-
-std::string service::impl::loader_key(std::string_view file) const {
-  for (const auto* key : {"bios", "amd64", "arm64", "i386", "arm", "riscv64", "loong64"})
-    if (file == loader_name(key)) return key;
-  return {};
-}
-
-std::string service::impl::loader_path(const std::string& key) const {
-  if (auto found = options.ipxe.find(key); found != options.ipxe.end())
-    return is_regular_file(found->second) ? found->second : std::string{};
-  for (const auto& folder : options.ipxe_folders)
-    if (auto path = folder + "/" + loader_name(key); is_regular_file(path)) return path;
-  return {};
-}
-
 std::string service::impl::stub_path(cpu processor) const {
   std::string key(to_string(processor));
   if (auto found = options.stub.find(key); found != options.stub.end())

@@ -45,6 +45,13 @@ text_map parse_query(std::string_view query) {
     // iPXE sends settings that it does not have as empty values, and the first value counts as with matchbox.
     if (key && value) out.emplace(*key, *value);
   }
+  // In EC2 the board's asset tag is the instance's id; elsewhere it is whatever the vendor left there.
+  if (auto asset = out.find("board_asset"); asset != out.end()) {
+    auto id = std::string_view(asset->second);
+    if (id.starts_with("i-") && id.size() >= 10 && id.size() <= 19 &&
+        id.find_first_not_of("0123456789abcdef", 2) == std::string_view::npos)
+      out.emplace("instance_id", id);
+  }
   return out;
 }
 
@@ -140,6 +147,10 @@ machine service::impl::identify(const node_identity& seen, const text_map& query
     out.facts.cpu = arch == cpu::i386 && parameter("platform") != "efi" ? cpu::amd64 : arch;
   }
   out.facts.query = query;
+  // What the loader said holds for the boot's later requests, which say less.
+  if (met)
+    for (const auto& [key, value] : met->told) out.facts.query.emplace(key, value);
+  if (world.lease_name) out.facts.hostname = world.lease_name(id);
   return out;
 }
 
@@ -176,6 +187,9 @@ answer<choice> service::impl::choose(const machine& m) {
   }
   if (!out.group) {
     std::string what = m.facts.firmware.empty() ? std::string(to_string(m.facts.cpu)) : m.facts.firmware;
+    if (options.groups.empty() && !options.sources.empty())
+      return refuse(no_group,
+                    "no source of the boot service has anything for " + m.label() + " (" + what + ")");
     return refuse(no_group,
                   "no group matches " + m.label() + " (" + what + "), and there is no default group");
   }

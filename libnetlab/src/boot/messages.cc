@@ -8,8 +8,8 @@ namespace netlab::boot {
 
 constexpr message no_group{
     "NL-BOOT-001", log_level::warn,
-    "A machine asked to boot, but no group of the recipe matches it and there is no default "
-    "group.",
+    "A machine asked to boot, but no source of the boot service has anything for it, no group of the recipe "
+    "matches it, and there is no default group.",
     "Add a group whose match fits the machine, or one without match for everybody."};
 constexpr message unknown_profile{"NL-BOOT-002", log_level::error,
                                   "A group names a profile that the recipe does not have.",
@@ -102,6 +102,30 @@ constexpr message bad_argument{
 constexpr message override_set{
     "NL-BOOT-025", log_level::info,
     "An operator chose another profile for a machine's next boot, or that choice ended.", ""};
+constexpr message source_failed{
+    "NL-BOOT-043", log_level::error,
+    "A source of the boot service (a plugin, or a function of the recipe) could not answer a machine, "
+    "which got 404.",
+    "The line names the source and what is wrong: a file and its line, or the line of the Lua code that "
+    "raised."};
+
+constexpr message no_grub{
+    "NL-BOOT-040", log_level::warn, "The machine must be given GRUB and there is none on this host.",
+    "Install Debian's package grub-efi-amd64-bin, grub-efi-arm64-bin or grub-efi-ia32-bin (for loader = "
+    "\"shim\": grub-efi-amd64-signed or grub-efi-arm64-signed), or name the file: boot.service { grub = { … "
+    "} }."};
+constexpr message no_shim{"NL-BOOT-041", log_level::warn,
+                          "The machine must be given shim and there is none on this host.",
+                          "Install Debian's package shim-signed of the machine's architecture, or name the "
+                          "file: boot.service { shim = "
+                          "{ … } }."};
+constexpr message grub_over_http{"NL-BOOT-042", log_level::warn,
+                                 "The machine uses UEFI HTTP boot, and its profile is started by GRUB. GRUB "
+                                 "takes its network settings from "
+                                 "PXE only, so that it would stand at its prompt.",
+                                 "Switch the machine to PXE, or give the profile a uki or another loader. "
+                                 "Most firmware tries PXE by itself "
+                                 "when HTTP boot gets nothing."};
 constexpr message no_extlinux{"NL-BOOT-060", log_level::warn,
                               "U-Boot asked for its boot configuration, and the profile is nothing that this "
                               "can name: a unified image, or "
@@ -120,7 +144,8 @@ std::span<const message* const> messages() {
       &bad_profile,     &pi_files_missing, &second_default_group,
       &bad_name,        &outside_assets,   &bad_selector,
       &url_not_fetched, &no_groups,        &bad_argument,
-      &override_set,    &no_extlinux,
+      &override_set,    &source_failed,    &no_grub,
+      &no_shim,         &grub_over_http,   &no_extlinux,
   };
   return all;
 }

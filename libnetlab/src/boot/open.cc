@@ -69,7 +69,7 @@ result<std::string> read_document(const std::string& path) {
 }
 
 void service::impl::tell(const machine& m, const refusal& why, bool logged_elsewhere) {
-  auto key = m.label() + '\0' + why.what->id;
+  auto key = m.label() + '\0' + why.what->id + why.about;
   auto found = told.find(key);
   if (found != told.end() && now() - found->second < told_again) return;
   if (told.size() >= told_limit) {
@@ -109,6 +109,8 @@ std::function<void(const transfer_report&)> service::impl::reporter(const asset_
     auto alive = self.lock();
     if (!alive || report.probe) return;
     if (report.completed && p) alive->consume_override(m, stage, *p);
+    if (report.completed && identity.mac && !alive->loader_key(shown).empty())
+      alive->remember(identity).ipxe_given = alive->now();
     if (!alive->world.on_event) return;
     boot_event event;
     event.node = identity;
@@ -153,6 +155,12 @@ void service::impl::open(const asset_request& request, asset_reply_fn reply) {
   if (!path.starts_with("/")) return reply(not_here(request));
   for (auto part : split(path.substr(1), '/'))
     if (part == ".." || part.find('\0') != std::string_view::npos) return reply(not_here(request));
+  if (sources_may_answer(request)) return open_from_sources(request, std::move(reply));
+  open_own(request, std::move(reply));
+}
+
+void service::impl::open_own(const asset_request& request, asset_reply_fn reply) {
+  std::string_view path = request.path;
   auto under = [&](std::string_view folder) {
     return path.size() > folder.size() && path.starts_with(folder);
   };
@@ -162,7 +170,7 @@ void service::impl::open(const asset_request& request, asset_reply_fn reply) {
   if (under("/profiles/")) return open_file_of_profile(request, path.substr(10), std::move(reply));
   auto query = parse_query(request.query);
   if (path == "/boot.ipxe" || path == "/boot.ipxe.0")
-    return send_text(request, who(request, query), first_script(), "text/plain; charset=utf-8",
+    return send_text(request, who(request, query), first_script(query), "text/plain; charset=utf-8",
                      boot_stage::script, "boot.ipxe", std::move(reply));
   if (path == "/ipxe" || path == "/grub")
     return open_script(request, query, path == "/grub", std::move(reply));
@@ -170,24 +178,15 @@ void service::impl::open(const asset_request& request, asset_reply_fn reply) {
     return open_document(request, query, std::move(reply));
   if (path == "/metadata") return open_metadata(request, query, std::move(reply));
 
-  auto file = path.substr(1);
-  if (file.starts_with("ipxe/")) file.remove_prefix(5);
-  if (auto key = loader_key(file); !key.empty()) {
-    auto local = loader_path(key);
-    if (local.empty()) return reply(not_here(request));
-    auto stage = request.protocol == asset_protocol::tftp ? boot_stage::tftp : boot_stage::http;
-    return send_file(request, who(request, query), local, stage, std::string(file), std::move(reply));
-  }
+  if (open_loader(request, query, reply)) return;
+  if (under("/grub/")) return open_grub(request, path.substr(6), std::move(reply));
   if (open_extlinux(request, reply)) return;
   if (request.protocol == asset_protocol::tftp && open_raspberry_pi(request, reply)) return;
   reply(not_here(request));
 }
 
-void service::impl::open_script(const asset_request& request, const text_map& query, bool grub,
-                                asset_reply_fn reply) {
-  node_identity seen;
-  seen.address = request.client.address;
-  auto m = identify(seen, query);
+machine service::impl::meet_loader(const asset_request& request, const text_map& query) {
+  auto m = who(request, query);
   if (world.observe && (m.identity.mac || m.identity.uuid)) {
     auto learnt = m.identity;
     learnt.address = request.client.address;
@@ -197,8 +196,17 @@ void service::impl::open_script(const asset_request& request, const text_map& qu
   auto& known = remember(m.identity);
   known.node.address = request.client.address;
   known.loads.clear();
+  for (auto key : told_by_loader())
+    if (auto value = query.find(std::string(key)); value != query.end() && !value->second.empty())
+      known.told[value->first] = value->second.substr(0, 256);
   if (m.facts.cpu == cpu::unknown) m.facts.cpu = cpu::amd64; // loaders that say nothing are old and x86
   known.cpu = m.facts.cpu;
+  return m;
+}
+
+void service::impl::open_script(const asset_request& request, const text_map& query, bool grub,
+                                asset_reply_fn reply) {
+  auto m = meet_loader(request, query);
   auto base = base_url(request);
   auto platform = query.find("platform");
   bool efi = platform != query.end() ? platform->second == "efi"
@@ -206,6 +214,9 @@ void service::impl::open_script(const asset_request& request, const text_map& qu
 
   auto say_no = [&](const refusal& why) {
     tell(m, why, false);
+    // Where sources decide alone, a machine that they do not know sees what they would answer it.
+    if (options.groups.empty() && !options.sources.empty())
+      return reply(fail(errc::not_found, std::string(why.what->id) + ": " + why.text, "boot.open"));
     auto text = grub ? grub_refusal_script(why.what->id, why.text)
                      : ipxe_refusal_script(base, why.what->id, why.text, why.what->remedy);
     send_text(request, m, std::move(text), "text/plain; charset=utf-8", std::nullopt, {}, reply);
@@ -245,6 +256,12 @@ void service::impl::open_script(const asset_request& request, const text_map& qu
   in.kernel = url_for(values.front(), p, files->arch, base);
   if (!in.uki)
     for (const auto& value : files->initrd) in.initrd.push_back(url_for(value, p, files->arch, base));
+  if (grub && request.protocol == asset_protocol::tftp) {
+    auto other = tftp_base(request.server);
+    in.tftp_kernel = url_for(values.front(), p, files->arch, other);
+    if (!in.uki)
+      for (const auto& value : files->initrd) in.tftp_initrd.push_back(url_for(value, p, files->arch, other));
+  }
   auto text = grub ? grub_script(in) : ipxe_boot_script(in);
   if (!text)
     return say_no({&bad_argument, m.label() + ": profile \"" + p.name + "\": " + text.error().message});

@@ -32,11 +32,18 @@ byte_vector bytes_of(std::initializer_list<int> head, std::string_view text = {}
 // The BOOTP field has 128 bytes with its zero; option 67 has 255.
 constexpr std::size_t tftp_name_limit = 127, url_limit = 255;
 
+// From the end of its transfer to its own DHCP exchange.
+constexpr auto ipxe_starts_within = std::chrono::minutes(1);
+
 } // namespace
 
 std::string service::impl::base_url(const ip_address& server) const {
   if (!options.url.empty()) return without_slash(options.url);
   if (options.http_port != 0) return http_base("http://", server, options.http_port);
+  return tftp_base(server);
+}
+
+std::string service::impl::tftp_base(const ip_address& server) {
   auto text = endpoint{server, 0}.to_string();
   return "tftp://" + text.substr(0, text.rfind(':'));
 }
@@ -78,6 +85,19 @@ boot_reply service::impl::refused(boot_reply reply, const machine& m, const refu
   return reply;
 }
 
+// The iPXE that a network card brings along may be years old. A profile may want ours in its place: it is
+// loaded by the old one, and is the one that asks next. Empty: the one that asks will do.
+std::string service::impl::own_ipxe(const client_kind& kind, const machine& m) {
+  if (kind.ours || !options.tftp || !m.identity.mac) return {};
+  auto chosen = choose(m);
+  if (!chosen || chosen->profile->loader != boot_loader::ipxe) return {};
+  const auto* met = recall(m.identity);
+  if (met && met->ipxe_given && now() - *met->ipxe_given < ipxe_starts_within) return {};
+  auto key = kind.firmware == firmware::bios ? std::string("bios") : std::string(to_string(m.facts.cpu));
+  if (loader_path(key).empty()) return {};
+  return "ipxe/" + m.identity.mac->to_string('-') + "/" + loader_name(key);
+}
+
 boot_reply service::impl::decide(const boot_request& request) {
   boot_reply reply;
   auto kind = classify(request);
@@ -95,7 +115,6 @@ boot_reply service::impl::decide(const boot_request& request) {
   auto& known = remember(seen);
   if (kind.cpu != cpu::unknown) known.cpu = kind.cpu;
   known.firmware = kind.name;
-  if (kind.ipxe) known.loads.clear(); // the loader works
   auto m = identify(seen, {});
   m.facts.cpu = kind.cpu != cpu::unknown ? kind.cpu : known.cpu;
   m.facts.firmware = kind.name;
@@ -129,6 +148,15 @@ boot_reply service::impl::decide(const boot_request& request) {
 
   auto base = base_url(request.server);
   bool http = base.starts_with("http");
+  if (kind.ipxe) {
+    if (auto name = own_ipxe(kind, m); !name.empty()) {
+      if (auto loop = count_loader(m, name)) return refused(std::move(reply), m, *loop);
+      reply.next_server = request.server;
+      // The iPXE of a card under BIOS takes a name without an address for a path of its own.
+      return boots(tftp_base(request.server) + "/" + name);
+    }
+    remember(m.identity).loads.clear(); // the loader works
+  }
   if (kind.ipxe && (kind.ipxe_http || kind.ours || !http)) {
     // Even a refusal goes to iPXE as a script, so that its screen says why.
     reply.next_server = request.server;
@@ -137,20 +165,8 @@ boot_reply service::impl::decide(const boot_request& request) {
     return boots(base + "/boot.ipxe");
   }
 
-  auto chosen = choose(m);
-  if (!chosen) return refused(std::move(reply), m, chosen.error());
-  auto files = resolve(*chosen->profile, kind.cpu);
-  if (!files)
-    return refused(std::move(reply), m,
-                   {files.error().code == errc::not_found ? &no_variant : &bad_profile,
-                    m.label() + " (" + kind.name + "): " + files.error().message});
-
-  auto loader = [&](const std::string& key) -> boot_reply {
-    auto name = loader_name(key);
-    if (loader_path(key).empty())
-      return refused(
-          reply, m,
-          {&no_ipxe, m.label() + " (" + kind.name + ") needs " + name + ", and there is none on this host"});
+  // `path`: where it is over HTTP.
+  auto program = [&](const std::string& name, const std::string& path) -> boot_reply {
     if (kind.transport == boot_transport::http && !http)
       return refused(
           reply, m,
@@ -158,7 +174,42 @@ boot_reply service::impl::decide(const boot_request& request) {
     if (auto loop = count_loader(m, name)) return refused(reply, m, *loop);
     if (kind.transport == boot_transport::tftp) return over_tftp(name);
     reply.vendor_class = "HTTPClient";
-    return boots(base + "/ipxe/" + name);
+    return boots(base + path);
+  };
+  auto loader = [&](const std::string& key) -> boot_reply {
+    auto name = loader_name(key);
+    if (loader_path(key).empty())
+      return refused(
+          reply, m,
+          {&no_ipxe, m.label() + " (" + kind.name + ") needs " + name + ", and there is none on this host"});
+    return program(name, "/ipxe/" + name);
+  };
+
+  // Sources say over HTTP what the machine boots, which is after DHCP: it gets the loader that asks them.
+  bool ours_to_load = kind.firmware == firmware::uefi ||
+                      (kind.firmware == firmware::bios && kind.transport == boot_transport::tftp);
+  if (!options.sources.empty() && ours_to_load && !override_for(m)) {
+    std::string key = kind.firmware == firmware::bios ? "bios" : std::string(to_string(kind.cpu));
+    if (!loader_path(key).empty() || options.groups.empty()) return loader(key);
+  }
+
+  auto chosen = choose(m);
+  // A group may ask for what only a boot loader tells: then iPXE goes first, and its script decides.
+  const auto* later = select_group_later(options.groups, m.facts);
+  if (later && (!chosen || later != chosen->group) && !override_for(m) && profiles.contains(later->profile) &&
+      (kind.firmware == firmware::bios || kind.firmware == firmware::uefi) &&
+      !loader_path(kind.firmware == firmware::bios ? "bios" : std::string(to_string(kind.cpu))).empty())
+    chosen = choice{profiles.at(later->profile), later};
+  if (!chosen) return refused(std::move(reply), m, chosen.error());
+  auto files = resolve(*chosen->profile, kind.cpu);
+  if (!files)
+    return refused(std::move(reply), m,
+                   {files.error().code == errc::not_found ? &no_variant : &bad_profile,
+                    m.label() + " (" + kind.name + "): " + files.error().message});
+  auto grub_or_shim = [&]() -> boot_reply {
+    auto name = efi_program(m, kind, *chosen, *files);
+    if (!name) return refused(reply, m, name.error());
+    return program(*name, "/" + *name);
   };
 
   if (kind.firmware == firmware::bios) {
@@ -186,16 +237,26 @@ boot_reply service::impl::decide(const boot_request& request) {
     return boots(base + "/" + std::string(extlinux_name));
   }
 
-  bool has_loader = !loader_path(arch).empty();
-  bool has_stub = !stub_path(parse_cpu(files->arch)).empty();
+  auto wanted = chosen->profile->loader;
+  bool uefi = kind.firmware == firmware::uefi;
+  if (uefi && (wanted == boot_loader::grub || wanted == boot_loader::shim)) return grub_or_shim();
+  // 32-bit UEFI on a 64-bit processor starts 32-bit programs only, and GRUB knows how to leave it.
+  bool mixed = uefi && parse_cpu(files->arch) != kind.cpu;
+  bool has_stub = !mixed && !stub_path(kind.cpu).empty();
   if (files->uki.empty()) {
-    if (has_loader && kind.firmware == firmware::uefi) return loader(arch);
+    if (uefi && (!loader_path(arch).empty() || wanted == boot_loader::ipxe)) return loader(arch);
+    if (uefi && !has_stub && (mixed || !grub_path(kind.cpu, false).empty())) return grub_or_shim();
     if (!has_stub && kind.cpu == cpu::amd64) return loader(arch); // says that iPXE is missing
     if (!has_stub)
       return refused(std::move(reply), m,
                      {&no_stub, m.label() + " (" + kind.name + ") needs profile \"" + chosen->profile->name +
                                     "\" as one EFI program, and systemd's stub for " + files->arch +
                                     " is missing"});
+  } else if (mixed) {
+    return refused(std::move(reply), m,
+                   {&no_variant, m.label() + " (" + kind.name +
+                                     ") cannot start the unified kernel image of \"" + chosen->profile->name +
+                                     "\", which is for " + files->arch});
   }
 
   // One EFI program. Its name carries the machine, because its command line may be the machine's own and a

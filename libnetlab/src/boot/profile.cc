@@ -1,6 +1,7 @@
 #include "netlab/boot_profile.h"
 
 #include <algorithm>
+#include <cstdint>
 
 #include "netlab/text.h"
 #include "netlab/uuid.h"
@@ -34,6 +35,7 @@ std::string value_of(const machine_facts& facts, const std::string& key) {
   if (key == "serial") return facts.serial;
   if (key == "role") return facts.role;
   if (key == "firmware") return facts.firmware;
+  if (key == "hostname" && !facts.hostname.empty()) return facts.hostname;
   if (key == "ip") return facts.address;
   if (auto found = facts.labels.find(key); found != facts.labels.end()) return found->second;
   if (auto found = facts.query.find(key); found != facts.query.end()) return found->second;
@@ -104,15 +106,45 @@ result<resolved_files> resolve(const profile& p, cpu processor) {
   return out;
 }
 
+std::span<const std::string_view> told_by_loader() {
+  static constexpr std::string_view keys[] = {"manufacturer", "product", "instance_id", "tag"};
+  return keys;
+}
+
 bool matches(const group& g, const machine_facts& facts) {
+  if (g.decide) return g.decide(facts);
   return std::all_of(g.match.begin(), g.match.end(), [&](const selector& s) { return holds(s, facts); });
 }
 
-const group* select_group(std::span<const group> groups, const machine_facts& facts) {
+namespace {
+
+// How particular a group is.
+std::size_t rank(const group& g) { return g.decide ? SIZE_MAX : g.match.size(); }
+
+template<class Holds>
+const group* winner(std::span<const group> groups, const Holds& matches_group) {
   const group* best = nullptr;
   for (const auto& g : groups)
-    if ((!best || g.match.size() > best->match.size()) && matches(g, facts)) best = &g;
+    if ((!best || rank(g) > rank(*best)) && matches_group(g)) best = &g;
   return best;
+}
+
+} // namespace
+
+const group* select_group(std::span<const group> groups, const machine_facts& facts) {
+  return winner(groups, [&](const group& g) { return matches(g, facts); });
+}
+
+const group* select_group_later(std::span<const group> groups, const machine_facts& facts) {
+  auto untold = [&](const selector& s) {
+    auto keys = told_by_loader();
+    return std::find(keys.begin(), keys.end(), s.key) != keys.end() && value_of(facts, s.key).empty();
+  };
+  return winner(groups, [&](const group& g) {
+    if (g.decide) return g.decide(facts);
+    return std::all_of(g.match.begin(), g.match.end(),
+                       [&](const selector& s) { return holds(s, facts) || untold(s); });
+  });
 }
 
 result<std::string> render(std::string_view text, const template_lookup& lookup) {

@@ -82,19 +82,43 @@ result<std::string> grub_path(std::string_view url) {
   auto slash = rest.find('/');
   if (slash == std::string_view::npos)
     return fail(errc::invalid, printable(url) + " has no path", "boot.grub");
+  std::string path(rest.substr(slash));
+  // TFTP knows no percent signs: the name is sent as it is.
+  if (scheme == "tftp") path = url_decode(path, false).value_or(path);
+  bool plain = path.find_first_of(" '\"$;{}()<>|&\\") == std::string::npos;
   return "(" + std::string(scheme) + "," + std::string(rest.substr(0, slash)) + ")" +
-         std::string(rest.substr(slash));
+         (plain ? path : grub_quote(path));
 }
 
 } // namespace
 
-std::string first_script() {
-  // The address is relative: whoever reached this script reaches the next one in the same way.
+std::string first_script(const std::map<std::string, std::string>& query) {
+  // The address is relative: whoever reached this script reaches the next one in the same way. The numbers
+  // are the asset tag of SMBIOS's baseboard table (SMBIOS 3.6 §7.3).
+  static constexpr std::pair<std::string_view, std::string_view> told[] = {
+      {"mac", "${mac:hexhyp}"},
+      {"uuid", "${uuid}"},
+      {"serial", "${serial:uristring}"},
+      {"arch", "${buildarch:uristring}"},
+      {"platform", "${platform:uristring}"},
+      {"hostname", "${hostname:uristring}"},
+      {"domain", "${domain:uristring}"},
+      {"manufacturer", "${manufacturer:uristring}"},
+      {"product", "${product:uristring}"},
+      {"board_asset", "${smbios/2.8.0:uristring}"},
+  };
+  std::string parameters;
+  for (const auto& [key, value] : told)
+    parameters += (parameters.empty() ? "?" : "&") + std::string(key) + "=" + std::string(value);
+  for (const auto& [key, value] : query) {
+    bool known = std::any_of(std::begin(told), std::end(told), [&](const auto& t) { return t.first == key; });
+    if (!known && parameters.size() < 1024) parameters += "&" + url_encode(key) + "=" + url_encode(value);
+  }
   return "#!ipxe\n"
          ":again\n"
-         "chain --replace --autofree ipxe?mac=${mac:hexhyp}&uuid=${uuid}&serial=${serial:uristring}"
-         "&arch=${buildarch:uristring}&platform=${platform:uristring}&hostname=${hostname:uristring}"
-         "&domain=${domain:uristring} || goto failed\n"
+         "chain --replace --autofree ipxe" +
+         parameters +
+         " || goto failed\n"
          ":failed\n"
          "echo netlab: no boot script from the server, trying again in 5 seconds\n"
          "isset ${netlab-tries} || set netlab-tries 0\n"
@@ -144,36 +168,81 @@ std::string ipxe_refusal_script(std::string_view boot_url, std::string_view id, 
   return out;
 }
 
+namespace {
+
+result<std::string> grub_commands(const std::string& kernel_url, const std::vector<std::string>& initrds,
+                                  const std::vector<std::string>& args, bool uki, std::string_view indent) {
+  auto kernel = grub_path(kernel_url);
+  if (!kernel) return kernel;
+  std::string out(indent);
+  if (uki) return out + "chainloader " + *kernel + "\n";
+  out += "linux " + *kernel;
+  for (const auto& arg : args) out += " " + grub_quote(arg);
+  out += "\n";
+  if (initrds.empty()) return out;
+  out += std::string(indent) + "initrd";
+  for (const auto& url : initrds) {
+    auto path = grub_path(url);
+    if (!path) return path;
+    out += " " + *path;
+  }
+  return out + "\n";
+}
+
+} // namespace
+
+result<std::string> first_grub_script(std::string_view boot_url) {
+  auto path = grub_path(std::string(boot_url) + "/grub/");
+  if (!path) return path;
+  // A machine that gets no answer starts over: at GRUB's prompt it would stand for ever.
+  return "if source " + *path +
+         "$grub_cpu-$grub_platform/grub.cfg-01-$net_default_mac; then\n"
+         "  true\n"
+         "else\n"
+         "  echo 'netlab: no boot script from the server; this machine starts over in 10 seconds'\n"
+         "  sleep 10\n"
+         "  reboot\n"
+         "fi\n";
+}
+
 result<std::string> grub_script(const script_input& in) {
   for (const auto& arg : in.args)
     for (unsigned char c : arg)
       if (c < 0x20 || c == 0x7f)
         return fail(errc::invalid, "the argument \"" + printable(arg) + "\" holds a control character",
                     "boot.grub");
-  auto kernel = grub_path(in.kernel);
-  if (!kernel) return kernel;
-  std::string out = "set default=0\nset timeout=1\n";
-  out += "menuentry " + grub_quote("netlab: " + printable(in.title)) + " {\n";
-  if (in.uki) {
-    out += "  chainloader " + *kernel + "\n";
+  bool choice = !in.tftp_kernel.empty() && in.tftp_kernel != in.kernel;
+  auto commands = grub_commands(in.kernel, in.initrd, in.args, in.uki, choice ? "    " : "  ");
+  if (!commands) return commands;
+  auto title = grub_quote("netlab: " + printable(in.title));
+  std::string out = "set default=0\nset fallback=1\nset timeout=0\n";
+  out += "menuentry " + title + " {\n  echo " + title + "\n";
+  if (choice) {
+    auto other = grub_commands(in.tftp_kernel, in.tftp_initrd, in.args, in.uki, "    ");
+    if (!other) return other;
+    // Under Secure Boot GRUB loads no modules, and the one for HTTP is seldom built in; insmod claims
+    // success.
+    out += "  set over=tftp\n"
+           "  if [ \"$lockdown\" != y ]; then\n"
+           "    if insmod http; then set over=http; fi\n"
+           "  fi\n"
+           "  if [ $over = http ]; then\n" +
+           *commands + "  else\n" + *other + "  fi\n";
   } else {
-    out += "  linux " + *kernel;
-    for (const auto& arg : in.args) out += " " + grub_quote(arg);
-    out += "\n";
-    if (!in.initrd.empty()) out += "  initrd";
-    for (const auto& url : in.initrd) {
-      auto path = grub_path(url);
-      if (!path) return path;
-      out += " " + *path;
-    }
-    if (!in.initrd.empty()) out += "\n";
+    out += *commands;
   }
-  return out + "}\n";
+  out += "}\n"
+         "menuentry 'netlab: start over' {\n"
+         "  echo 'netlab: it did not start; this machine starts over in 10 seconds'\n"
+         "  sleep 10\n"
+         "  reboot\n"
+         "}\n";
+  return out;
 }
 
 std::string grub_refusal_script(std::string_view id, std::string_view reason) {
   return "echo " + grub_quote("netlab: this machine gets nothing to boot") + "\necho " +
-         grub_quote(std::string(id) + ": " + printable(reason)) + "\nsleep 30\n";
+         grub_quote(std::string(id) + ": " + printable(reason)) + "\nsleep 30\nexit\n";
 }
 
 } // namespace netlab::boot

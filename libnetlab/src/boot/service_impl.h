@@ -16,17 +16,30 @@ namespace netlab::boot {
 struct refusal {
   const message* what = nullptr;
   std::string text;
+  std::string about = {}; // tells refusals of one kind apart, so that each is told
 };
 template<class T>
 using answer = tl::expected<T, refusal>;
 inline tl::unexpected<refusal> refuse(const message& what, std::string text) {
-  return tl::unexpected<refusal>(refusal{&what, std::move(text)});
+  return tl::unexpected<refusal>(refusal{&what, std::move(text), {}});
 }
 
 // What a machine will boot.
 struct choice {
   const boot::profile* profile = nullptr;
   const boot::group* group = nullptr; // null under an override without a group
+};
+
+// An EFI program that GRUB or shim is made of, as its name tells.
+struct efi_loader {
+  enum class kind {
+    grub,   // grubnetx64.efi
+    shim,   // shimx64.efi
+    second, // grubx64.efi: what shim starts, GRUB or a unified image
+    helper, // mmx64.efi, fbx64.efi
+  };
+  kind what = kind::grub;
+  boot::cpu cpu = boot::cpu::unknown;
 };
 
 // A machine as one request shows it, joined with what is known.
@@ -47,8 +60,10 @@ struct service::impl : std::enable_shared_from_this<service::impl> {
     boot::cpu cpu = cpu::unknown;
     std::string firmware;
     boot_time at{};
-    std::string loader; // asked for last
+    std::string loader;                  // asked for last
+    std::optional<boot_time> ipxe_given; // our iPXE went to it whole, in place of its card's own
     std::deque<boot_time> loads;
+    text_map told; // by its loader: told_by_loader()
   };
   std::map<std::string, memory> machines;
   std::map<std::string, boot_time> told; // refusals that were told lately, by machine and message
@@ -74,10 +89,7 @@ struct service::impl : std::enable_shared_from_this<service::impl> {
   answer<std::string> local_path(const std::string& value) const;
   std::string url_for(const std::string& value, const boot::profile& p, const std::string& arch,
                       std::string_view base) const;
-  std::string loader_path(const std::string& key) const; // "bios", "amd64" …; empty: none
   std::string stub_path(cpu processor) const;
-  static std::string loader_name(const std::string& key);
-  std::string loader_key(std::string_view file) const; // "" when it is no loader's name
   void image(const machine& m, const choice& c, const resolved_files& files, const std::string& base,
              std::function<void(answer<std::string>)> reply);
   void assemble(const std::string& key, const machine& m, const choice& c, const resolved_files& files,
@@ -88,19 +100,46 @@ struct service::impl : std::enable_shared_from_this<service::impl> {
   answer<std::vector<std::string>> arguments(const machine& m, const choice& c, const resolved_files& files,
                                              const std::string& base) const;
 
+  // loaders.cc; an empty path: there is none on this host
+  std::string loader_path(const std::string& key) const; // iPXE: "bios", "amd64" …
+  static std::string loader_name(const std::string& key);
+  std::string loader_key(std::string_view file) const; // "" when it is no iPXE's name
+  std::string grub_path(cpu processor, bool secure) const;
+  std::string shim_path(cpu processor) const;
+  std::string shim_helper_path(cpu processor, std::string_view file) const;
+  std::string grub_module_path(std::string_view platform, std::string_view file) const;
+  std::optional<efi_loader> efi_loader_of(std::string_view file) const;
+  // The name of the first program for a profile whose loader is GRUB or shim.
+  answer<std::string> efi_program(const machine& m, const client_kind& kind, const choice& c,
+                                  const resolved_files& files) const;
+
   // policy.cc
   std::string base_url(const ip_address& server) const;
   std::string base_url(const asset_request& request) const;
+  static std::string tftp_base(const ip_address& server);
+  std::string own_ipxe(const client_kind& kind, const machine& m);
   boot_reply decide(const boot_request& request);
   boot_reply refused(boot_reply reply, const machine& m, const refusal& why);
   std::optional<refusal> count_loader(const machine& m, const std::string& loader);
 
-  // open.cc
+  // sources.cc
+  struct source_question;
+  bool sources_may_answer(const asset_request& request) const;
+  void open_from_sources(const asset_request& request, asset_reply_fn reply);
+  void ask_source(const std::shared_ptr<source_question>& question, std::size_t at);
+  void send_from_source(source_question& question, source_answer answer);
+
+  // open.cc and open_loader.cc
   void open(const asset_request& request, asset_reply_fn reply);
+  void open_own(const asset_request& request, asset_reply_fn reply); // from the recipe's own profiles
   void open_script(const asset_request& request, const text_map& query, bool grub, asset_reply_fn reply);
   void open_document(const asset_request& request, const text_map& query, asset_reply_fn reply);
   void open_metadata(const asset_request& request, const text_map& query, asset_reply_fn reply);
   void open_image(const asset_request& request, std::string_view rest, asset_reply_fn reply);
+  void open_grub(const asset_request& request, std::string_view rest, asset_reply_fn reply);
+  bool open_loader(const asset_request& request, const text_map& query, asset_reply_fn& reply);
+  void open_second_stage(const asset_request& request, machine m, cpu processor, std::string shown,
+                         asset_reply_fn reply);
   void open_file_of_profile(const asset_request& request, std::string_view rest, asset_reply_fn reply);
   void open_asset(const asset_request& request, std::string name, asset_reply_fn reply);
   void send_file(const asset_request& request, const machine& m, std::string path, boot_stage stage,
@@ -131,6 +170,8 @@ struct service::impl : std::enable_shared_from_this<service::impl> {
   // extlinux.cc
   bool open_extlinux(const asset_request& request, asset_reply_fn& reply);
   machine who(const asset_request& request, const text_map& query);
+  // The same for a loader that asks for its script: it has come up, and its parameters are news.
+  machine meet_loader(const asset_request& request, const text_map& query);
 };
 
 // What DHCP names to U-Boot: the same configuration that it finds below pxelinux.cfg. It has no folder,
@@ -138,6 +179,8 @@ struct service::impl : std::enable_shared_from_this<service::impl> {
 inline constexpr std::string_view extlinux_name = "extlinux.conf";
 // A text of the recipe's; fails beyond 8 MiB.
 result<std::string> read_document(const std::string& path);
+std::string_view efi_suffix(cpu processor); // "x64", "aa64" …; empty where UEFI has none
+cpu cpu_of_grub(std::string_view platform); // "arm64-efi" → arm64
 bool is_url(std::string_view value);
 bool is_regular_file(const std::string& path);
 text_map parse_query(std::string_view query);

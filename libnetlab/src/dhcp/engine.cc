@@ -85,6 +85,7 @@ void engine::impl::configure(server_config c) {
   std::sort(hosts_by_uuid.begin(), hosts_by_uuid.end());
   table.configure(config);
   builder.configure(config);
+  windows.assign(config.networks.size(), {}); // the table has their addresses again
 }
 
 void engine::impl::load(std::vector<lease> stored, moment at) {
@@ -148,6 +149,7 @@ void engine::impl::push_expiry(const lease_entry& e) {
 
 std::uint64_t engine::impl::send_commit(lease_entry& e, pending_commit p, lease next, actions& out) {
   auto token = ++next_token;
+  leave_window(e.address);
   e.in_flight = token;
   p.address = e.address;
   pending.emplace(token, std::move(p));
@@ -215,13 +217,8 @@ void engine::impl::committed(std::uint64_t token, lease_store::outcome outcome, 
         return ip.to_string() + " for " + p.mac.to_string() + ": the store holds it for " +
                now.mac.to_string();
       });
-      if (!p.refusal_bytes.empty()) {
-        add(count::nak);
-        auto r = p.refusal;
-        r.offset = out.bytes.size();
-        r.size = p.refusal_bytes.size();
-        out.bytes.insert(out.bytes.end(), p.refusal_bytes.begin(), p.refusal_bytes.end());
-        out.replies.push_back(r);
+      if (!p.request.empty()) {
+        refuse(p, at, out);
         if (hooks.events) {
           boot_event ev;
           ev.node = std::move(p.node);
@@ -287,22 +284,56 @@ void engine::impl::committed(std::uint64_t token, lease_store::outcome outcome, 
   table.settle(e);
 }
 
+void engine::impl::probe_ahead(int network, std::uint32_t interface, moment at, actions& out) {
+  if (network < 0 || static_cast<std::size_t>(network) >= config.networks.size()) return;
+  const auto& n = config.networks[static_cast<std::size_t>(network)];
+  if (!n.probe || n.mode == service::proxy) return;
+  auto& w = windows[static_cast<std::size_t>(network)];
+  w.open(interface);
+  w.fill(table, network, at.now, out.probes);
+}
+
+std::optional<boot_time> engine::impl::leave_window(std::uint32_t address) {
+  auto network = table.find_network(address);
+  if (network < 0) return std::nullopt;
+  return windows[static_cast<std::size_t>(network)].remove(address);
+}
+
+void engine::impl::wait_for_probe(lease_entry& e, boot_time asked) {
+  e.probe_until = later(asked, config.probe_timeout);
+  due next{e.probe_until, e.address};
+  // Nearly always the last one; two networks may differ by what their windows have asked for already.
+  probed.insert(std::upper_bound(probed.begin(), probed.end(), next), next);
+}
+
 void engine::impl::address_seen(const ip_address& address, const mac_address& holder, moment at,
                                 actions& out) {
+  if (!address.is_v4()) return;
   auto* e = table.find(address.v4_value());
-  if (!e || !e->waiting || e->offered_mac == holder) return; // our client itself still uses it
+  bool ahead = leave_window(address.v4_value()).has_value();
+  // Whose lease has ended may well use its address still, and may have it again.
+  bool former = e && e->held && e->mac == holder;
+  if (ahead && former) return table.put_last(*e);
+  // Offered as free and not acknowledged yet: better no lease than one of an address that is in use.
+  bool fresh = e && e->verified != boot_time::min() && !e->active() && e->in_flight == 0 && !former &&
+               !(e->held && e->client == e->offered_client);
+  bool promised = e && e->offered() && e->offered_mac != holder && (e->waiting || fresh);
+  if (!ahead && !promised) return;
   add(count::probe_conflict);
   say(messages::address_in_use, holder, at, out, [&] {
     return address.to_string() + " is used by " + holder.to_string() + " without a lease; held back for " +
            format_duration(config.decline_hold);
   });
+  if (!e) e = &table.get(address.v4_value());
   auto waiting = std::move(e->waiting);
   hold_back(*e, at, out);
-  if (waiting->attempt < 4) handle(waiting->datagram, waiting->from, at, out, waiting->attempt + 1);
+  if (waiting && waiting->attempt < 4)
+    handle(waiting->datagram, waiting->from, at, out, waiting->attempt + 1);
 }
 
 // Nobody holds the address, yet it must not be given out: kept in memory and in the store.
 void engine::impl::hold_back(lease_entry& e, moment at, actions& out) {
+  leave_window(e.address);
   table.clear_offer(e);
   auto version = e.version;
   table.set_holder(e, {}, {});
@@ -341,9 +372,9 @@ void engine::impl::watch_wall(moment at, actions& out) {
 void engine::impl::advance(moment at, actions& out) {
   watch_wall(at, out);
 
-  while (!probes.empty() && probes.front().first <= at.now) {
-    auto [when, address] = probes.front();
-    probes.pop_front();
+  while (!probed.empty() && probed.front().first <= at.now) {
+    auto [when, address] = probed.front();
+    probed.pop_front();
     auto* e = table.find(address);
     if (!e || !e->waiting || e->probe_until != when) continue;
     e->verified = at.now;
@@ -409,7 +440,7 @@ void engine::impl::advance(moment at, actions& out) {
 
 boot_time engine::impl::next_deadline() const {
   auto next = boot_time::max();
-  if (!probes.empty()) next = std::min(next, probes.front().first);
+  if (!probed.empty()) next = std::min(next, probed.front().first);
   if (!offers.empty()) next = std::min(next, offers.front().first);
   if (!expiries.empty()) next = std::min(next, expiries.front().first);
   // When every lease that waits is busy in the store, its answer is what moves things.
@@ -470,6 +501,9 @@ void engine::committed(std::uint64_t token, lease_store::outcome outcome, moment
 }
 void engine::address_seen(const ip_address& address, const mac_address& holder, moment at, actions& out) {
   impl_->address_seen(address, holder, at, out);
+}
+void engine::probe_ahead(int network, std::uint32_t interface, moment at, actions& out) {
+  impl_->probe_ahead(network, interface, at, out);
 }
 void engine::advance(moment at, actions& out) { impl_->advance(at, out); }
 boot_time engine::next_deadline() const { return impl_->next_deadline(); }

@@ -9,6 +9,7 @@
 #include "lease_table.h"
 #include "netlab/dhcp_engine.h"
 #include "netlab/dhcp_messages.h"
+#include "probe_window.h"
 #include "reply_builder.h"
 
 namespace netlab::dhcp {
@@ -25,9 +26,9 @@ struct pending_commit {
   wall_time starts{};
   bool renewed = false;
   reply answer;
-  byte_vector bytes; // the ACK, ready to leave
-  reply refusal;     // the NAK for the case that somebody else holds the address
-  byte_vector refusal_bytes;
+  byte_vector bytes;   // the ACK, ready to leave
+  byte_vector request; // the REQUEST, to refuse it if somebody else holds the address
+  arrival from;
   node_identity node;
   std::string architecture, network, detail;
   // end
@@ -74,6 +75,12 @@ struct engine::impl {
   bool permitted(const request_context& c, std::uint32_t address) const;
   bool available(const lease_entry* e, const request_context& c) const;
   std::optional<std::uint32_t> choose(request_context& c);
+  // Whether a new client's address is probed: ARP reaches the wire that the client is on.
+  bool probes(const request_context& c) const;
+  std::optional<boot_time> leave_window(std::uint32_t address);
+  probe_window::timing probe_timing() const { return {config.probe_timeout, config.probe_valid}; }
+  void probe_ahead(int network, std::uint32_t interface, moment at, actions& out);
+  void wait_for_probe(lease_entry& e, boot_time asked);
   std::optional<std::uint32_t> reserved_address(const request_context& c) const;
   int find_host(const request_context& c) const;
   std::uint32_t match_classes(const request_context& c) const;
@@ -96,6 +103,8 @@ struct engine::impl {
   node_identity identity(const request_context& c, std::optional<ip_address> address = {}) const;
   void event(const request_context& c, boot_stage stage, std::optional<ip_address> address,
              std::string detail, const message* m = nullptr);
+  bool told(const request_context& c, boot_stage passing) const;
+  void refuse(const pending_commit& p, moment at, actions& out);
 
   server_config config;
   engine_hooks hooks;
@@ -111,9 +120,10 @@ struct engine::impl {
   std::uint64_t next_token = 0;
 
   using due = std::pair<boot_time, std::uint32_t>;
-  std::vector<due> expiries; // min-heap; entries of renewed leases are stale and skipped
-  std::deque<due> offers;    // in order, because every offer waits equally long
-  std::deque<due> probes;
+  std::vector<due> expiries;          // min-heap; entries of renewed leases are stale and skipped
+  std::deque<due> offers;             // in order, because every offer waits equally long
+  std::deque<due> probed;             // offers that wait for their probe, by time
+  std::vector<probe_window> windows;  // by network
   std::deque<std::uint32_t> restamps; // leases whose stored end is to be written again
 
   bool wall_known = false;

@@ -151,6 +151,23 @@ node_identity engine::impl::identity(const request_context& c, std::optional<ip_
   return who;
 }
 
+bool engine::impl::told(const request_context& c, boot_stage passing) const {
+  return hooks.events && (!hooks.wants_step || hooks.wants_step(passing, c.mac, c.architecture));
+}
+
+void engine::impl::refuse(const pending_commit& p, moment at, actions& out) {
+  if (!decode_into(p.request, in)) return;
+  request_context c{in, p.request, p.from, at, out};
+  c.mac = in.mac();
+  if (!select_network(c)) return; // another configuration since
+  c.server_id = c.relay.server_override.value_or(config.networks[static_cast<std::size_t>(c.network)].server);
+  add(count::nak);
+  reply r;
+  auto why = ip_address::v4(p.address).to_string() + " was leased elsewhere";
+  builder.build_nak(c, why, out.bytes, r);
+  out.replies.push_back(r);
+}
+
 void engine::impl::event(const request_context& c, boot_stage stage, std::optional<ip_address> address,
                          std::string detail, const message* m) {
   if (!hooks.events) return;
@@ -261,7 +278,22 @@ std::optional<std::uint32_t> engine::impl::choose(request_context& c) {
   if (auto asked = c.in.options.address(option::requested_address))
     if (permitted(c, asked->v4_value()) && available(table.find(asked->v4_value()), c))
       return asked->v4_value();
-  return table.next_free(c.network);
+  auto& window = windows[static_cast<std::size_t>(c.network)];
+  if (probes(c)) {
+    if (!window.is_open()) window.open(c.from.interface);
+    window.demand(probe_timing(), c.at.now);
+    auto ready = window.front(table, probe_timing(), c.at.now, c.out.probes);
+    window.fill(table, c.network, c.at.now, c.out.probes);
+    if (!ready) ready = window.front(table, probe_timing(), c.at.now, c.out.probes);
+    if (ready) return ready;
+  }
+  if (auto free = table.next_free(c.network)) return free;
+  return window.front(table, probe_timing(), c.at.now, c.out.probes); // what a probe keeps from the others
+}
+
+bool engine::impl::probes(const request_context& c) const {
+  return config.networks[static_cast<std::size_t>(c.network)].probe && c.from.can_probe &&
+         c.in.giaddr.is_unspecified();
 }
 
 duration engine::impl::term_of(const request_context& c) const {
@@ -302,9 +334,9 @@ static std::string ranges_of(const network_config& n) {
 void engine::impl::on_discover(request_context& c) {
   const auto& n = config.networks[static_cast<std::size_t>(c.network)];
   if (c.attempt == 0) {
-    std::string detail(c.in.options.text(option::vendor_class));
+    auto detail = c.in.options.text(option::vendor_class);
     if (auto kinds = architectures(c.in); !kinds.empty()) c.architecture = architecture_name(kinds[0]);
-    event(c, boot_stage::discover, {}, printable(detail));
+    if (told(c, boot_stage::discover)) event(c, boot_stage::discover, {}, printable(detail));
   }
   if (!admit(c) || !ask_boot_policy(c)) return;
   auto address = choose(c);
@@ -324,6 +356,8 @@ void engine::impl::on_discover(request_context& c) {
   bool waiting = e.waiting && e.offered_client == c.client;
   auto held = std::move(e.waiting);
   auto probe_until = e.probe_until;
+  auto asked = leave_window(*address);
+  if (asked && c.at.now - *asked >= config.probe_timeout) e.verified = *asked + config.probe_timeout;
   table.set_offer(e, c.client, c.mac, until);
   e.boot = c.boot;
   offers.emplace_back(until, *address);
@@ -331,10 +365,11 @@ void engine::impl::on_discover(request_context& c) {
   if (n.rapid_commit && c.in.options.has(option::rapid_commit)) return grant(c, e, message_type::ack);
 
   bool fixed = table.reserved_for(*address) >= 0;
-  bool fresh = e.verified != boot_time::min() && c.at.now - e.verified < config.offer_hold;
-  bool probing = n.probe && c.from.can_probe && c.in.giaddr.is_unspecified() && !fixed && !mine && !fresh;
+  bool fresh = e.verified != boot_time::min() && c.at.now - e.verified < config.probe_valid;
+  bool probing = probes(c) && !fixed && !mine && !fresh;
 
   auto tell_offer = [&] {
+    if (!told(c, boot_stage::offer)) return;
     event(c, boot_stage::offer, ip, c.boot && !c.boot->summary.empty() ? c.boot->summary : ip.to_string());
   };
   bool takes_offer = c.boot && c.boot->takes_offer;
@@ -362,9 +397,8 @@ void engine::impl::on_discover(request_context& c) {
       add(count::coalesced);
     } else {
       add(count::probing);
-      e.probe_until = later(c.at.now, config.probe_timeout);
-      probes.emplace_back(e.probe_until, *address);
-      c.out.probes.push_back({ip, c.from.interface});
+      wait_for_probe(e, asked.value_or(c.at.now));
+      if (!asked) c.out.probes.push_back({ip, c.from.interface});
     }
   } else {
     if (builder.build(c, message_type::offer, ip, term, name, c.out.bytes, r) > 0) {
@@ -498,8 +532,10 @@ void engine::impl::grant(request_context& c, lease_entry& e, message_type answer
     say(messages::options_dropped, c.mac, c.at, c.out,
         [&] { return "not all options fit into the message that " + c.mac.to_string() + " takes"; });
   }
-  if (c.in.type() == message_type::request)
-    builder.build_nak(c, ip.to_string() + " was leased elsewhere", p.refusal_bytes, p.refusal);
+  if (c.in.type() == message_type::request) {
+    p.request.assign(c.datagram.begin(), c.datagram.end());
+    p.from = c.from;
+  }
   p.node = identity(c, ip);
   if (p.node.name.empty()) p.node.name = p.hostname;
   p.architecture = c.architecture;
@@ -610,6 +646,7 @@ void engine::impl::on_bootp(request_context& c) {
   }
   auto& e = table.get(*address);
   auto until = later(c.at.now, config.offer_hold);
+  leave_window(*address);
   table.set_offer(e, c.client, c.mac, until);
   offers.emplace_back(until, *address);
   grant(c, e, message_type::none);

@@ -16,7 +16,7 @@ std::uint16_t fold(std::uint32_t sum) {
   return static_cast<std::uint16_t>(~sum);
 }
 
-void put16(byte_vector& at, std::size_t offset, std::uint16_t value) {
+void put16(byte_span at, std::size_t offset, std::uint16_t value) {
   at[offset] = static_cast<std::uint8_t>(value >> 8);
   at[offset + 1] = static_cast<std::uint8_t>(value);
 }
@@ -24,8 +24,16 @@ void put16(byte_vector& at, std::size_t offset, std::uint16_t value) {
 } // namespace
 
 byte_vector make_udp_frame(const endpoint& from, const endpoint& to, byte_view payload) {
+  byte_vector out;
+  append_udp_frame(out, from, to, payload);
+  return out;
+}
+
+void append_udp_frame(byte_vector& to_buffer, const endpoint& from, const endpoint& to, byte_view payload) {
   constexpr std::size_t ip_size = 20, udp_size = 8;
-  byte_vector out(ip_size + udp_size + payload.size());
+  auto begin = to_buffer.size();
+  to_buffer.resize(begin + ip_size + udp_size + payload.size());
+  auto out = byte_span(to_buffer).subspan(begin);
   byte_writer w(out);
   w.u8(0x45);
   w.u8(0x10); // low delay, as DHCP software has always marked it
@@ -47,7 +55,6 @@ byte_vector make_udp_frame(const endpoint& from, const endpoint& to, byte_view p
   auto sum = add_words(all.subspan(12, 8), 17 + static_cast<std::uint32_t>(udp_size + payload.size()));
   auto checksum = fold(add_words(all.subspan(ip_size), sum));
   put16(out, ip_size + 6, checksum == 0 ? 0xffff : checksum); // zero means "none" (RFC 768)
-  return out;
 }
 
 std::optional<udp_frame> parse_udp_frame(byte_view frame) {

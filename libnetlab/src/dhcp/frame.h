@@ -13,6 +13,8 @@ namespace netlab::dhcp {
 inline constexpr std::uint16_t ethertype_ipv4 = 0x0800, ethertype_arp = 0x0806;
 
 byte_vector make_udp_frame(const endpoint& from, const endpoint& to, byte_view payload);
+// The same behind what is in `to_buffer` already.
+void append_udp_frame(byte_vector& to_buffer, const endpoint& from, const endpoint& to, byte_view payload);
 
 struct udp_frame {
   endpoint from, to;

@@ -160,11 +160,15 @@ void lease_table::set_holder(lease_entry& e, std::string_view client, const mac_
         it != by_mac_.end() && it->second == e.address)
       by_mac_.erase(it);
   }
-  clear_offer(e);
   e.held = true;
   e.client = client;
   e.mac = mac;
-  by_client_.insert_or_assign(std::string(client_index_key(e.network, client)), e.address);
+  clear_offer(e); // its place in the index stays when it was this client's
+  auto key = client_index_key(e.network, client);
+  if (auto it = by_client_.find(key); it != by_client_.end())
+    it->second = e.address;
+  else
+    by_client_.emplace(std::string(key), e.address);
   if (!mac.is_zero()) by_mac_[mac_index_key(e.network, mac)] = e.address;
 }
 
@@ -211,6 +215,36 @@ std::optional<std::uint32_t> lease_table::next_free(int network) {
     if (e && e->in_flight == 0) return address;
   }
   return std::nullopt;
+}
+
+std::optional<std::uint32_t> lease_table::take_free(int network) {
+  auto address = next_free(network);
+  if (!address) return address;
+  auto& p = pools_[static_cast<std::size_t>(network)];
+  const auto& ranges = config_->networks[static_cast<std::size_t>(network)].ranges;
+  if (p.range < ranges.size()) { // the cursor stands on it
+    if (p.cursor == ranges[p.range].last.v4_value()) {
+      ++p.range;
+      p.started = false;
+    } else {
+      ++p.cursor;
+    }
+  } else if (p.returned.erase(*address) == 0) {
+    leave_idle(entries_.at(*address));
+  }
+  return address;
+}
+
+void lease_table::put_last(lease_entry& e) {
+  leave_idle(e);
+  e.idle_key = 0;
+  settle(e);
+}
+
+void lease_table::put_back(std::uint32_t address) {
+  if (auto* e = find(address)) return settle(*e);
+  auto network = find_network(address);
+  if (in_pool(network, address)) pools_[static_cast<std::size_t>(network)].returned.insert(address);
 }
 
 } // namespace netlab::dhcp

@@ -86,6 +86,10 @@ public:
 
   // A free address of the pool, not yet taken out of it.
   std::optional<std::uint32_t> next_free(int network);
+  // The same, taken out: nobody else finds it until put_back().
+  std::optional<std::uint32_t> take_free(int network);
+  void put_back(std::uint32_t address);
+  void put_last(lease_entry& e); // behind all others whose lease has ended
 
 private:
   struct pool {

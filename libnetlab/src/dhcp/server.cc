@@ -5,6 +5,7 @@
 
 #include "frame.h"
 #include "netlab/dhcp_messages.h"
+#include "netlab/log_batch.h"
 
 namespace netlab::dhcp {
 
@@ -24,6 +25,15 @@ struct server::impl : std::enable_shared_from_this<server::impl> {
     bool proxy = false; // on port 4011
     std::unique_ptr<udp_socket> udp;
     std::unique_ptr<packet_socket> arp, raw;
+    bool raw_tried = false;
+    struct framed_reply {
+      reply* what;
+      std::size_t offset; // of its frame in `frames`
+    };
+    std::vector<framed_reply> framed; // of this turn
+    byte_vector frames;
+    std::vector<datagram> batch;
+    bool probed_ahead = false; // since the configuration was set
   };
 
   impl(const runtime& r, lease_store& s, server_options o)
@@ -77,6 +87,7 @@ struct server::impl : std::enable_shared_from_this<server::impl> {
                                            "): no interface has an address in it yet");
     }
     links = std::move(next);
+    probe_ahead();
     if (failed) return tl::unexpected(*failed);
     return {};
   }
@@ -154,6 +165,14 @@ struct server::impl : std::enable_shared_from_this<server::impl> {
     });
   }
 
+  // A network whose wire can be asked has free addresses verified before the first client comes.
+  void probe_ahead() {
+    for (auto& l : links)
+      if (l->arp && !l->proxy && !std::exchange(l->probed_ahead, true))
+        policy.probe_ahead(l->network, l->info.index, at(), out);
+    send_probes();
+  }
+
   void on_arp(const packet_socket::frame& f) {
     auto arp = parse_arp(f.payload);
     if (!arp || arp->sender_address.is_unspecified()) return;
@@ -173,16 +192,19 @@ struct server::impl : std::enable_shared_from_this<server::impl> {
         if (auto alive = self.lock()) alive->on_committed(token, std::move(outcome));
       });
     }
-    for (const auto& p : out.probes) send_probe(p);
+    send_probes();
     send_replies();
     auto notes = std::move(out.notes);
     auto events = std::move(out.events);
     auto changes = std::move(out.changes);
     out.clear();
-    for (const auto& n : notes) rt.log(*n.what, n.text, {{"server", policy.config().name}});
+    {
+      log_batch together;
+      for (const auto& n : notes) rt.log(*n.what, n.text, {{"server", policy.config().name}});
+      if (options.on_event)
+        for (const auto& e : events) options.on_event(e);
+    }
     for (const auto& c : changes) tell(c);
-    if (options.on_event)
-      for (const auto& e : events) options.on_event(e);
     publish();
     arm();
   }
@@ -207,7 +229,6 @@ struct server::impl : std::enable_shared_from_this<server::impl> {
   }
 
   void send_replies() {
-    batches.clear();
     for (auto& r : out.replies) {
       if (r.size == 0) continue;
       help(r);
@@ -216,35 +237,91 @@ struct server::impl : std::enable_shared_from_this<server::impl> {
         rt.log(messages::send_failed, "no socket is open for the reply to " + r.to.to_string());
         continue;
       }
-      if (r.how == destination::link && !prepare_link(*l, r)) continue; // it left as a frame
-      datagram d;
-      d.peer = r.to;
-      // An alias is ours to send from only when the interface has it; else the kernel chooses.
-      if (has_address(*l, r.from)) d.local = r.from;
-      d.interface = options.listen || r.how == destination::relay ? 0 : r.interface;
-      d.data = out.payload(r);
-      batches[l].push_back(d);
-    }
-    for (auto& [l, batch] : batches) {
-      std::span<const datagram> rest(batch);
-      while (!rest.empty()) {
-        auto sent = l->udp->send(rest);
-        if (!sent) {
-          rt.log(messages::send_failed,
-                 "reply to " + rest.front().peer.to_string() + ": " + sent.error().message);
-          rest = rest.subspan(1); // the error is the first one's; the others may still go
-          continue;
-        }
-        if (*sent == 0) break; // the kernel is full; UDP drops
-        rest = rest.subspan(std::min(*sent, rest.size()));
+      if (r.how == destination::link && can_frame(*l)) {
+        l->framed.push_back({&r, l->frames.size()});
+        append_udp_frame(l->frames, {r.from, 67}, r.to, out.payload(r));
+      } else {
+        if (r.how == destination::link) without_frame(*l, r);
+        l->batch.push_back(to_datagram(*l, r));
       }
     }
+    for (auto& l : links) {
+      if (!l->framed.empty()) send_frames(*l);
+      if (!l->batch.empty()) send_batch(*l);
+    }
+  }
+
+  datagram to_datagram(const link& l, const reply& r) const {
+    datagram d;
+    d.peer = r.to;
+    // An alias is ours to send from only when the interface has it; else the kernel chooses.
+    if (has_address(l, r.from)) d.local = r.from;
+    d.interface = options.listen || r.how == destination::relay ? 0 : r.interface;
+    d.data = out.payload(r);
+    return d;
+  }
+
+  void send_batch(link& l) {
+    std::span<const datagram> rest(l.batch);
+    while (!rest.empty()) {
+      auto sent = l.udp->send(rest);
+      if (!sent) {
+        rt.log(messages::send_failed,
+               "reply to " + rest.front().peer.to_string() + ": " + sent.error().message);
+        rest = rest.subspan(1); // the error is the first one's; the others may still go
+        continue;
+      }
+      if (*sent == 0) break; // the kernel is full; UDP drops
+      rest = rest.subspan(std::min(*sent, rest.size()));
+    }
+    l.batch.clear();
+  }
+
+  // A client that cannot answer ARP yet gets a frame of our making. (An entry in the kernel's neighbour table
+  // does it too, but it costs two system calls for each reply and the table holds 1,024 by default.)
+  bool can_frame(link& l) {
+    if (options.listen || l.info.loopback) return false;
+    if (!l.raw && !std::exchange(l.raw_tried, true))
+      if (auto raw = rt.net.packets(l.info.name, ethertype_ipv4)) l.raw = std::move(*raw);
+    return l.raw != nullptr;
+  }
+
+  void send_frames(link& l) {
+    outgoing.clear();
+    byte_view bytes(l.frames);
+    for (std::size_t i = 0; i < l.framed.size(); ++i) {
+      auto end = i + 1 < l.framed.size() ? l.framed[i + 1].offset : bytes.size();
+      outgoing.push_back(
+          {l.framed[i].what->mac, bytes.subspan(l.framed[i].offset, end - l.framed[i].offset)});
+    }
+    std::size_t done = 0;
+    while (done < outgoing.size()) {
+      done += l.raw->send_all(std::span<const packet_socket::outgoing>(outgoing).subspan(done));
+      if (done == outgoing.size()) break;
+      auto& refused = *l.framed[done++].what;
+      without_frame(l, refused);
+      l.batch.push_back(to_datagram(l, refused));
+    }
+    l.framed.clear();
+    l.frames.clear();
+  }
+
+  // Without a packet socket (CAP_NET_RAW): tell the kernel the hardware address, else broadcast.
+  void without_frame(const link& l, reply& r) {
+    // A plain entry would take the place of the permanent one.
+    if (kept.contains(r.to.address)) return;
+    if (!options.listen && !l.info.loopback && rt.net.set_neighbour(l.info.index, r.to.address, r.mac))
+      return;
+    r.how = destination::broadcast;
+    r.to.address = ip_address::v4(0xffffffff);
   }
 
   // What boot ROMs without a whole IP stack need beside the reply.
   void help(const reply& r) {
     if (r.keep_arp && !r.address.is_unspecified()) keep_arp(r.interface, r.address, r.mac);
-    if (!r.nudge || nudges.size() >= max_helped) return;
+    if (!r.nudge) return;
+    std::erase_if(nudges, [now = rt.clock.now()](const auto& n) { return n.second.over <= now; });
+    if (nudges.size() >= max_helped) return;
     std::vector<timer> timers;
     for (auto after : nudges_after)
       timers.push_back(rt.scheduler.after(after, [this, interface = r.interface, mac = r.mac, from = r.from] {
@@ -260,7 +337,7 @@ struct server::impl : std::enable_shared_from_this<server::impl> {
         d.data = magic;
         (void)l->udp->send(d); // the client asks again when it missed this one too
       }));
-    nudges[r.mac] = std::move(timers);
+    nudges[r.mac] = {rt.clock.now() + 2 * std::end(nudges_after)[-1], std::move(timers)};
   }
 
   void keep_arp(std::uint32_t interface, const ip_address& address, const mac_address& mac) {
@@ -290,25 +367,24 @@ struct server::impl : std::enable_shared_from_this<server::impl> {
                        [&](const auto& c) { return c.address == a; });
   }
 
-  // A client that cannot answer ARP: tell the kernel its hardware address, else build the frame, else
-  // broadcast. False when the reply has left.
-  bool prepare_link(link& l, reply& r) {
-    if (kept.contains(r.to.address)) return true; // a plain entry would take the place of the permanent one
-    if (!options.listen && !l.info.loopback) {
-      if (neighbours_work && rt.net.set_neighbour(l.info.index, r.to.address, r.mac)) return true;
-      neighbours_work = false;
-      if (!l.raw)
-        if (auto raw = rt.net.packets(l.info.name, ethertype_ipv4)) l.raw = std::move(*raw);
-      if (l.raw && l.raw->send(r.mac, make_udp_frame({r.from, 67}, r.to, out.payload(r)))) return false;
+  void send_probes() {
+    for (std::size_t i = 0; i < out.probes.size();) {
+      auto* l = find_link(out.probes[i].interface, false);
+      std::size_t n = 1;
+      while (i + n < out.probes.size() && out.probes[i + n].interface == out.probes[i].interface) ++n;
+      if (l && l->arp) {
+        std::vector<byte_vector> bytes;
+        outgoing.clear();
+        for (std::size_t k = 0; k < n; ++k) {
+          bytes.push_back(make_arp_probe(l->info.mac, out.probes[i + k].address));
+          outgoing.push_back({everybody, bytes.back()});
+        }
+        // What does not leave is as good as a request that was lost on the wire.
+        (void)l->arp->send_all(outgoing);
+      }
+      i += n;
     }
-    r.how = destination::broadcast;
-    r.to.address = ip_address::v4(0xffffffff);
-    return true;
-  }
-
-  void send_probe(const probe& p) {
-    auto* l = find_link(p.interface, false);
-    if (l && l->arp) (void)l->arp->send(everybody, make_arp_probe(l->info.mac, p.address));
+    out.probes.clear();
   }
 
   void tell(const lease_change& c) {
@@ -373,7 +449,7 @@ struct server::impl : std::enable_shared_from_this<server::impl> {
   engine policy;
   actions out;
   std::vector<std::unique_ptr<link>> links;
-  std::map<link*, std::vector<datagram>> batches;
+  std::vector<packet_socket::outgoing> outgoing; // scratch
   std::map<std::string, bool> warned;
   std::shared_ptr<void> watch;
   struct kept_entry {
@@ -381,10 +457,14 @@ struct server::impl : std::enable_shared_from_this<server::impl> {
     timer until;
   };
   std::map<ip_address, kept_entry> kept; // permanent entries of ours in the kernel's neighbour table
-  std::map<mac_address, std::vector<timer>> nudges;
+  struct nudge_series {
+    boot_time over; // all of its timers have run
+    std::vector<timer> timers;
+  };
+  std::map<mac_address, nudge_series> nudges;
   timer alarm;
   boot_time armed = boot_time::max();
-  bool stopping = false, flush_posted = false, neighbours_work = true;
+  bool stopping = false, flush_posted = false;
   std::uint64_t lines = 0;
   std::int64_t line_second = -1;
   counts published{};
@@ -422,6 +502,7 @@ result<void> server::reconfigure(server_config config) {
   if (auto mistakes = check(config); !mistakes.empty()) return tl::unexpected(mistakes.front());
   impl_->policy.reconfigure(std::move(config), impl_->at());
   impl_->warned.clear();
+  for (auto& l : impl_->links) l->probed_ahead = false;
   auto ok = impl_->open_links();
   impl_->arm();
   return ok;

@@ -189,7 +189,8 @@ public:
 
 private:
   static file_info to_info(std::string name, const struct stat& s) {
-    return {std::move(name), S_ISDIR(s.st_mode) != 0, static_cast<std::uint64_t>(s.st_size), s.st_mtime};
+    return {std::move(name), S_ISDIR(s.st_mode) != 0, static_cast<std::uint64_t>(s.st_size), s.st_mtime,
+            std::int64_t{s.st_ctim.tv_sec} * 1'000'000 + s.st_ctim.tv_nsec / 1000};
   }
   loop& loop_;
 };

@@ -62,6 +62,15 @@ struct rule {
 };
 
 const rule rules[] = {
+    // What came after, such as a refusal of the firmware's next way to boot, follows from it.
+    {&messages::boot_program_returned, 0s, [](const facts& f) { return f.boot.returned.has_value(); },
+     [](const facts& f) {
+       const auto& r = *f.boot.returned;
+       auto out = "fetched " + printable(r.program) + " whole, and " + format_elapsed(r.after) +
+                  " later its firmware asked to boot again: it refused the program, or the program gave up";
+       if (r.times > 1) out += " (" + std::to_string(r.times) + " times)";
+       return out;
+     }},
     {&messages::boot_refused, 0s,
      [](const facts& f) { return f.at == boot_stage::refused || !f.evidence.refused.empty(); },
      [](const facts& f) {

@@ -77,6 +77,10 @@ json to_json(const boot_record& boot, const std::optional<diagnosis>& why) {
   out["ready"] = boot.ready();
   out["idle"] = seconds(boot.idle);
   if (boot.omitted > 0) out["omitted"] = boot.omitted;
+  if (boot.returned)
+    out["returned"] = {{"program", printable(boot.returned->program)},
+                       {"after", seconds(boot.returned->after)},
+                       {"times", boot.returned->times}};
   auto& steps = out["steps"] = json::array();
   for (const auto& step : boot.steps) {
     const auto& e = step.event;

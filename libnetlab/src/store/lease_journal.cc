@@ -125,6 +125,21 @@ journal::scanner::read_fn reader(journal_file& file) {
   return [&file](std::uint64_t offset, byte_span out) { return file.read(offset, out); };
 }
 
+// Whether anything but zeros is in a part of the file. Zeros are a reserve that was never written to.
+result<bool> has_bytes(journal_file& file, std::uint64_t begin, std::uint64_t end) {
+  byte_vector part(64u << 10);
+  while (begin < end) {
+    auto got = file.read(begin, byte_span(part).first(std::min<std::uint64_t>(part.size(), end - begin)));
+    if (!got) return tl::unexpected(got.error());
+    if (*got == 0) return false;
+    if (std::any_of(part.begin(), part.begin() + static_cast<std::ptrdiff_t>(*got),
+                    [](auto b) { return b != 0; }))
+      return true;
+    begin += *got;
+  }
+  return false;
+}
+
 // A new file being written beside the journal, a piece at a time.
 struct compaction {
   volume next;
@@ -151,7 +166,7 @@ struct lease_journal::impl {
   std::mutex mutex;
   std::condition_variable wake;
   std::vector<job> queue;
-  bool sleeping = false, stopping = false;
+  bool sleeping = false, stopping = false, hurry = false;
 
   std::atomic<std::uint64_t> in_flight{0}, live{0}, file_bytes{0}, batches{0}, largest{0}, compactions{0};
 
@@ -259,7 +274,9 @@ result<void> lease_journal::impl::recover_records(std::uint64_t size, bool heade
     found.insert_or_assign(l.address, held{l, (*next)->offset});
   }
   at.end = scan.good_end();
-  if (size > at.end) {
+  auto torn = has_bytes(*at.file, at.end, size);
+  if (!torn) return tl::unexpected(torn.error());
+  if (*torn) {
     log(messages::journal_torn_tail, storage->name() + ": " + std::to_string(size - at.end) +
                                          " bytes of an unfinished write cut off; " +
                                          std::to_string(found.size()) + " leases read");
@@ -435,6 +452,8 @@ void lease_journal::impl::deliver(std::vector<job> jobs) {
 
 void lease_journal::impl::run() {
   std::vector<job> jobs;
+  bool busy = false; // clients come faster than one after the other
+  std::chrono::steady_clock::time_point begun{};
   for (;;) {
     bool last;
     {
@@ -443,6 +462,10 @@ void lease_journal::impl::run() {
       sleeping = true;
       wake.wait(lock, [&] { return !queue.empty() || stopping || compact_due; });
       sleeping = false;
+      if (busy) wake.wait_until(lock, begun + options.group_time, [&] { return stopping || hurry; });
+      begun = std::chrono::steady_clock::now();
+      busy = queue.size() > 1;
+      hurry = false;
       jobs.clear();
       jobs.swap(queue);
       in_flight.store(jobs.size(), std::memory_order_relaxed);
@@ -621,6 +644,7 @@ void lease_journal::drain(std::function<void()> fn) {
   {
     std::lock_guard lock(i.mutex);
     i.queue.push_back(std::move(j));
+    i.hurry = true;
   }
   i.wake.notify_one();
 }

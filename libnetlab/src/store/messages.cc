@@ -141,6 +141,15 @@ const message boot_proxy_not_asked{
     "offered one.",
     "Check that UDP 4011 and 69 reach this machine. Take options 66 and 67 out of the other server. Some "
     "firmware needs another option 43: dhcp.proxy { hosts = { { mac = …, option43 = \"control\" } } }."};
+const message boot_program_returned{
+    "NL-BOOT-120", log_level::warn,
+    "The node fetched its boot program whole, and its firmware asked for something to boot again at once. "
+    "Firmware with Secure Boot does that to a program without a signature that it trusts.",
+    "Look at the node's screen (\"Access Denied\", \"Security Violation\"). With Secure Boot give the "
+    "profile "
+    "loader = \"shim\", or switch Secure Boot off. A program of the wrong architecture is turned away in the "
+    "same "
+    "manner, and one that finds no network card gives up."};
 
 } // namespace netlab::messages
 
@@ -179,6 +188,7 @@ std::span<const message* const> store_messages() {
       &boot_images_not_ready,
       &boot_no_address,
       &boot_proxy_not_asked,
+      &boot_program_returned,
   };
   return table;
 }

@@ -17,6 +17,14 @@ bool is_early(boot_stage s) { return s < boot_stage::config; }
 bool is_progress(boot_stage s) { return s != boot_stage::nak && s != boot_stage::refused; }
 
 constexpr std::size_t max_keys = 16; // ways to find one node; the oldest makes room
+// Firmware that refuses a program goes on to its next boot option; checking a large one takes it a while.
+constexpr auto returns_within = std::chrono::minutes(2);
+
+// Firmware says what it is when it asks DHCP; a system does not, and iPXE is no firmware.
+bool asks_as_firmware(const boot_event& e) {
+  return e.stage == boot_stage::discover && !e.architecture.empty() &&
+         e.architecture.find("ipxe") == std::string::npos;
+}
 
 } // namespace
 
@@ -26,6 +34,8 @@ struct timeline::impl {
     boot_time first{}, last{};
     bool loader = false;           // a boot file was fetched in this boot
     bool ack_after_loader = false; // and an address given after it
+    std::string whole;             // the program that arrived last, while nothing tells that it runs
+    boot_time whole_at{};
     std::vector<std::string> keys;
   };
   using tracks = std::list<track>; // the latest active first
@@ -55,6 +65,8 @@ struct timeline::impl {
     boots.erase(t);
   }
   bool begins_new(const track& t, const boot_event& event, boot_time now) const;
+  std::optional<boot_return> returned(const track& t, const boot_event& event, boot_time now) const;
+  static void note_program(track& t, const boot_event& event, boot_time now);
   void add(track& t, const boot_event& event, boot_time now);
   boot_record show(const track& t) const {
     auto out = t.boot;
@@ -109,6 +121,38 @@ bool timeline::impl::begins_new(const track& t, const boot_event& event, boot_ti
   if (boot.ready()) return true;
   bool firmware = !event.architecture.empty();
   return firmware && (boot.furthest >= boot_stage::kernel || (t.loader && t.ack_after_loader));
+}
+
+std::optional<boot_return> timeline::impl::returned(const track& t, const boot_event& event,
+                                                    boot_time now) const {
+  if (!asks_as_firmware(event) || t.whole.empty() || now - t.whole_at > returns_within) return {};
+  boot_return out{t.whole, now - t.whole_at, 1};
+  if (t.boot.returned) out.times += t.boot.returned->times;
+  return out;
+}
+
+void timeline::impl::note_program(track& t, const boot_event& event, boot_time now) {
+  switch (event.stage) {
+  case boot_stage::tftp:
+  case boot_stage::http:
+  case boot_stage::uki:
+    if (!event.done) return;
+    t.whole = event.detail;
+    t.whole_at = now;
+    return;
+  case boot_stage::nak:
+  case boot_stage::refused: return;
+  case boot_stage::discover:
+  case boot_stage::offer:
+  case boot_stage::ack:
+    if (event.overheard) return; // says nothing of what runs there
+    if (asks_as_firmware(event)) t.whole.clear();
+    if (!event.architecture.empty() && event.architecture.find("ipxe") == std::string::npos) return;
+    break;
+  default: break;
+  }
+  t.whole.clear();
+  t.boot.returned.reset();
 }
 
 void timeline::impl::add(track& t, const boot_event& event, boot_time now) {
@@ -193,6 +237,7 @@ void timeline::record(const boot_event& event) {
     if (renewal) return;
     i.boots.splice(i.boots.begin(), i.boots, t);
   }
+  auto returned = i.returned(*t, event, now);
   if (i.begins_new(*t, event, now)) {
     auto node = std::move(t->boot.node);
     t->boot = {};
@@ -200,7 +245,10 @@ void timeline::record(const boot_event& event) {
     t->boot.started = i.clock.wall();
     t->first = t->last = now;
     t->loader = t->ack_after_loader = false;
+    t->whole.clear();
   }
+  if (returned) t->boot.returned = std::move(returned);
+  i.note_program(*t, event, now);
 
   auto& node = t->boot.node;
   if (!who.name.empty()) node.name = who.name;

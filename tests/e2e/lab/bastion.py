@@ -35,6 +35,13 @@ def fixtures(*architectures):
     return pathlib.Path(done.stdout.strip().splitlines()[-1])
 
 
+def loaders(architecture):
+    """The folder with the boot loaders of Debian's packages, unpacked when it is not there."""
+    done = subprocess.run([str(REPOSITORY / "tests/fixtures/loaders"), architecture], stdout=subprocess.PIPE, text=True,
+                          check=True, timeout=600)
+    return pathlib.Path(done.stdout.strip().splitlines()[-1]) / f"loaders-{architecture}"
+
+
 def place(source, target):
     """A file under another name, without a second copy of it where the file system allows."""
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -20,11 +20,38 @@ _MACHINES = {
         "code": "/usr/share/OVMF/OVMF_CODE_4M.fd",
         "variables": "/usr/share/OVMF/OVMF_VARS_4M.fd",
     },
+    # SeaBIOS knows no network: the card's option ROM does it, which in Debian is an iPXE of 2019. SeaBIOS runs
+    # it only for the virtio card without the legacy interface, whose number is the one in the ROM.
+    "bios": {
+        "emulator": "qemu-system-x86_64",
+        "machine": ["-machine", "q35,graphics=off", "-cpu", "max"],
+        "rom": "/usr/lib/ipxe/qemu/pxe-virtio.rom",
+    },
+    # What an instance in EC2 shows of itself; it starts from a disk, here from what the test gives as -kernel.
+    "ec2": {
+        "emulator": "qemu-system-x86_64",
+        "machine": ["-machine", "q35,graphics=off", "-cpu", "max",
+                    "-smbios", "type=1,manufacturer=Amazon EC2,product=t3.small",
+                    "-smbios", "type=2,manufacturer=Amazon EC2,asset=i-0123456789abcdef0"],
+    },
     "arm64": {
         "emulator": "qemu-system-aarch64",
         "machine": ["-machine", "virt", "-cpu", "cortex-a72"],
         "code": "/usr/share/AAVMF/AAVMF_CODE.fd",
         "variables": "/usr/share/AAVMF/AAVMF_VARS.fd",
+    },
+    # The same firmware with Microsoft's keys enrolled: it starts only what they signed.
+    "arm64-secure": {
+        "emulator": "qemu-system-aarch64",
+        "machine": ["-machine", "virt", "-cpu", "cortex-a72"],
+        "code": "/usr/share/AAVMF/AAVMF_CODE.ms.fd",
+        "variables": "/usr/share/AAVMF/AAVMF_VARS.ms.fd",
+    },
+    "amd64-secure": {
+        "emulator": "qemu-system-x86_64",
+        "machine": ["-machine", "q35,smm=on", "-cpu", "max", "-global", "driver=cfi.pflash01,property=secure,value=on"],
+        "code": "/usr/share/OVMF/OVMF_CODE_4M.ms.fd",
+        "variables": "/usr/share/OVMF/OVMF_VARS_4M.ms.fd",
     },
 }
 
@@ -36,24 +63,27 @@ class Guest:
 
     `started` is the moment of power-on; the emulator ends when the guest powers off or panics."""
 
-    def __init__(self, network, folder, arch, mac, uuid, http_boot=False, name="guest"):
+    def __init__(self, network, folder, arch, mac, uuid, http_boot=False, name="guest", arguments=()):
         machine = _MACHINES[arch]
         tap = network.tap()
         folder = pathlib.Path(folder)
-        variables = folder / f"{name}-variables.fd"
-        shutil.copyfile(machine["variables"], variables)
         command = [
             machine["emulator"], *machine["machine"], "-accel", "tcg", "-smp", "1", "-m", "768",
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio", "-uuid", uuid,
-            "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={machine['code']}",
-            "-drive", f"if=pflash,format=raw,unit=1,file={variables}",
             "-netdev", f"tap,id=lan,ifname={tap},script=no,downscript=no",
-            # Without the option ROM, which is iPXE, the firmware's own network stack does the work.
-            "-device", f"virtio-net-pci,netdev=lan,mac={mac},romfile=",
+            # Without the option ROM, which is iPXE, UEFI's own network stack does the work.
+            "-device", f"virtio-net-pci,netdev=lan,mac={mac},bootindex=1,romfile="
+            + (machine["rom"] + ",disable-legacy=on" if "rom" in machine else ""),
             "-device", "virtio-rng-pci",
         ]
-        for key, value in _HTTP_ONLY if http_boot else _PXE_ONLY:
-            command += ["-fw_cfg", f"name={key},string={value}"]
+        if "code" in machine:
+            variables = folder / f"{name}-variables.fd"
+            shutil.copyfile(machine["variables"], variables)
+            command += ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={machine['code']}",
+                        "-drive", f"if=pflash,format=raw,unit=1,file={variables}"]
+            for key, value in _HTTP_ONLY if http_boot else _PXE_ONLY:
+                command += ["-fw_cfg", f"name={key},string={value}"]
+        command += arguments
         self.started = time.monotonic()
         self._process = network.switch.popen(*command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                              stderr=subprocess.STDOUT)

@@ -75,19 +75,23 @@ class RaspberryPi:
             if frame[23] == 17 and struct.unpack("!H", frame[udp + 2:udp + 4])[0] == port:
                 yield frame[udp + 8:udp + struct.unpack("!H", frame[udp + 4:udp + 6])[0]]
 
-    def ask(self, options, timeout=20):
-        """Sends a message and returns the raw reply to it."""
+    def ask(self, options, count=1, timeout=20):
+        """Sends a message and returns the first raw replies to it, a proxy's (without an address) last."""
         self._send(options)
+        replies = []
         for payload in self._datagrams(68, timeout):
             if payload[0] == 2 and payload[4:8] == struct.pack("!I", self._xid):
-                return payload
-        raise AssertionError(f"no DHCP reply to the Pi {self.model.generation}")
+                replies.append(payload)
+                if len(replies) == count:
+                    return sorted(replies, key=lambda reply: reply[16:20] == bytes(4))
+        raise AssertionError(f"{len(replies)} of {count} DHCP replies to the Pi {self.model.generation}")
 
     def discover(self):
-        return self.ask(self.model.discover)
+        return self.ask(self.model.discover)[0]
 
     def request(self, offer):
-        return self.ask(self.model.request + b"\x32\x04" + offer[16:20] + b"\x36\x04" + offer[20:24])
+        server = offer[offer.index(b"\x36\x04", 240):][:6]
+        return self.ask(self.model.request + b"\x32\x04" + offer[16:20] + server)[0]
 
     def nudges(self, count, timeout=10):
         """Waits for this many magic packets for this very machine."""

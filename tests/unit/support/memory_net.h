@@ -65,6 +65,11 @@ public:
       net_.frames.push_back({to, protocol, netlab::byte_vector(payload.begin(), payload.end())});
       return {};
     }
+    std::size_t send_all(std::span<const outgoing> batch) override {
+      ++net_.frame_sends;
+      if (net_.refuse_frames) return 0;
+      return netlab::packet_socket::send_all(batch);
+    }
     memory_net& net_;
     std::uint16_t protocol;
     std::function<void(const frame&)> receive;
@@ -132,6 +137,6 @@ public:
   std::vector<std::pair<netlab::ip_address, netlab::mac_address>> neighbours;
   std::map<netlab::ip_address, netlab::mac_address> kept; // permanent neighbours
   std::function<void()> changed;
-  std::size_t sends = 0;
-  bool refuse_udp = false, refuse_packets = false, refuse_neighbours = false;
+  std::size_t sends = 0, frame_sends = 0;
+  bool refuse_udp = false, refuse_frames = false, refuse_packets = false, refuse_neighbours = false;
 };
