@@ -9,6 +9,7 @@ api describe_everything() {
   bind_args(out);
   bind_assets(out);
   bind_boot(out);
+  bind_boot_raspberry(out);
   bind_boot_source(out);
   bind_clock(out);
   bind_dhcp(out);

@@ -10,6 +10,7 @@ class host;
 void bind_args(api&);
 void bind_assets(api&);
 void bind_boot(api&);
+void bind_boot_raspberry(api&);
 void bind_boot_source(api&);
 void bind_clock(api&);
 void bind_dhcp(api&);

@@ -4,6 +4,7 @@
 
 #include "api.h"
 #include "bindings.h"
+#include "boot_raspberry.h"
 #include "handle.h"
 #include "host.h"
 #include "messages.h"
@@ -58,6 +59,8 @@ schema boot_schema() {
       optional("ignition", document_type(), std::string("the document at /ignition") + document_help));
   profile.push_back(
       optional("cloud", document_type(), std::string("the document at /cloud") + document_help));
+  profile.push_back(optional("raspberry", type::handle("boot.raspberry"),
+                             "what the boot loader of Raspberry Pis gets, which is neither BIOS nor UEFI"));
   s.options = {
       optional("name", type::string(), "how messages and commands call it"),
       optional("nodes", type::handle("nodes"),
@@ -276,6 +279,7 @@ result<object_ptr> create_boot(host& h, const options& o) {
     p.common = read_files(fields);
     for (const char* arch : {"amd64", "arm64", "i386", "arm", "riscv64"})
       if (auto variant = fields.maybe<options>(arch)) p.variants[arch] = read_files(*variant);
+    if (auto pi = fields.object<raspberry_object>("raspberry")) p.raspberry = pi->files;
     p.loader = read_loader(fields.get<std::string>("loader"));
     p.config = make_document(h, fields, "config");
     p.generic = make_document(h, fields, "generic");

@@ -146,6 +146,13 @@ result<void> dhcp_service::start(host& h) {
     for (const auto& f : server_->foreign_servers())
       out.other_servers.push_back({f.address, "DHCP", !last.proxied && f.how.starts_with("chosen")});
   });
+  // A proxy gives no address, and learns that of a Pi 3, which sends no REQUEST, when it asks for files.
+  h.on_boot_event([this](const boot_event& e) {
+    bool ours = settings.config.networks[0].mode == dhcp::service::full;
+    if (!ours && server_ && e.architecture == "raspberry-pi-3" && e.stage == boot_stage::tftp && e.node.mac &&
+        e.node.address)
+      server_->keep_arp(*e.node.address, *e.node.mac);
+  });
   if (automatic) watch(h);
   return {};
 }

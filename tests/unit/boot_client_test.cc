@@ -58,7 +58,7 @@ TEST_CASE("classify: every IANA architecture has its row") {
       {37, "loong32-uefi", cpu::loong32, firmware::uefi, tftp},
       {39, "loong64-uefi", cpu::loong64, firmware::uefi, tftp},
       {40, "loong64-http", cpu::loong64, firmware::uefi, http},
-      {41, "raspberry-pi", cpu::arm64, firmware::raspberry_pi, tftp},
+      {41, "raspberry-pi-5", cpu::arm64, firmware::raspberry_pi, tftp},
   };
   for (const auto& row : rows) {
     CAPTURE(row.number);
@@ -151,12 +151,13 @@ TEST_CASE("classify: a Raspberry Pi claims to be a BIOS") {
   for (auto mac : {"b8:27:eb:01:02:03", "dc:a6:32:01:02:03", "e4:5f:01:01:02:03", "d8:3a:dd:01:02:03",
                    "28:cd:c1:01:02:03", "2c:cf:67:01:02:03"}) {
     r.node.mac = mac_address::parse(mac).value();
-    CHECK(classify(r).name == "raspberry-pi");
+    CHECK(classify(r).name ==
+          (std::string_view(mac).starts_with("b8") ? "raspberry-pi-3" : "raspberry-pi-4"));
   }
   // By its GUID, whatever network card it uses.
   r.node.mac = mac_address::parse("52:54:00:00:00:01").value();
   r.guid = bytes(std::string_view("\0RPi5\x14\x31\xd0\0\1\2\3\4\5\6\7\x08", 17));
-  CHECK(classify(r).name == "raspberry-pi");
+  CHECK(classify(r).name == "raspberry-pi-5");
   r.guid.resize(16);
   CHECK(classify(r).name == "x86-bios");
   // UEFI and iPXE on the same board say what they are.
@@ -167,7 +168,7 @@ TEST_CASE("classify: a Raspberry Pi claims to be a BIOS") {
   auto request = pxe(0);
   request.vendor_class.clear();
   request.node.mac = mac_address::parse("dc:a6:32:01:02:03").value();
-  CHECK(classify(request).name == "raspberry-pi");
+  CHECK(classify(request).name == "raspberry-pi-4");
 }
 
 TEST_CASE("parse_cpu: the spellings of Debian, UEFI, uname and iPXE") {

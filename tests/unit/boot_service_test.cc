@@ -188,7 +188,8 @@ TEST_CASE("policy: each kind of client gets what it can start") {
   CHECK(l.ask(0).file == "undionly.kpxe");
   CHECK(l.ask(0, "PXEClient", "iPXE").file == "http://10.77.0.1:8080/boot.ipxe");
   CHECK(l.ask(11).file == "uki/52-54-00-0a-4d-11/guest-arm64.efi");
-  CHECK(l.ask(22).file == "uki/52-54-00-0a-4d-11/guest-arm64.efi");
+  CHECK(l.ask(22, "U-Boot.armv8").file == "extlinux.conf"); // its own network boot
+  CHECK(l.ask(24, "U-Boot.armv8").file == "http://10.77.0.1:8080/extlinux.conf");
 
   auto http = l.ask(19, "HTTPClient:Arch:00019");
   CHECK(http.vendor_class == "HTTPClient");

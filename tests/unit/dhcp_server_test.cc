@@ -221,6 +221,55 @@ TEST_CASE("dhcp server: may be destroyed while the store is busy") {
   CHECK(w.given.empty());
 }
 
+TEST_CASE(
+    "dhcp server: a ROM with half an IP stack is nudged, and its hardware address kept while it loads") {
+  world w;
+  w.options.hooks.boot = [](const boot_request&) {
+    boot_reply b;
+    b.what = boot_reply::kind::boot;
+    b.takes_offer = b.keep_arp = b.nudge = true;
+    return b;
+  };
+  w.options.config.networks[0].probe = false;
+  w.start();
+  auto p = w.message(message_type::discover);
+  p.options.set_u16(option::architecture, 0);
+  w.send(p);
+  CHECK(w.net.datagrams.empty()); // the OFFER waits for the lease
+  w.commit();
+  REQUIRE(w.net.datagrams.size() == 1);
+  CHECK(decode(w.net.datagrams[0].data)->type() == message_type::offer);
+  auto address = ip_address::v4(10, 0, 0, 100);
+  CHECK(w.net.kept.at(address) == client_mac);
+  w.time.advance(599ms);
+  CHECK(w.net.datagrams.size() == 1);
+  w.time.advance(700ms);
+  REQUIRE(w.net.datagrams.size() == 3);
+  for (std::size_t i : {1u, 2u}) {
+    const auto& nudge = w.net.datagrams[i];
+    CHECK(nudge.to == endpoint{ip_address::v4(0xffffffff), 9});
+    REQUIRE(nudge.data.size() == 102);
+    CHECK(to_hex(byte_view(nudge.data).first(12)) == "ffffffffffff020000000009");
+  }
+  w.time.advance(4min);
+  CHECK(w.net.kept.size() == 1);
+  w.time.advance(1min);
+  CHECK(w.net.kept.empty());
+  // An end of the lease, and of the server, end the entry as well.
+  w.send(p);
+  w.commit();
+  CHECK(w.net.kept.size() == 1);
+  REQUIRE(w.running->drop_lease(address).has_value());
+  w.commit();
+  CHECK(w.net.kept.empty());
+  w.running->keep_arp(address, client_mac);
+  CHECK(w.net.kept.size() == 1);
+  w.running->keep_arp(ip_address::v4(10, 9, 0, 1), client_mac); // no network of ours
+  CHECK(w.net.kept.size() == 1);
+  w.running.reset();
+  CHECK(w.net.kept.empty());
+}
+
 TEST_CASE("dhcp client: takes the booting offer, and the proxy's file") {
   client_options o;
   o.mac = client_mac;

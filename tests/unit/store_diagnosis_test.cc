@@ -178,18 +178,6 @@ TEST_CASE("diagnosis: every diagnosis carries its remedy, and hostile details ar
   CHECK(d->cause.find('\x1b') == std::string::npos);
 }
 
-TEST_CASE("diagnosis: a program that firmware turned away is named at once") {
-  told t({discover, offer}, 0s);
-  t.boot.returned = boot_return{"linux.efi, 34 MiB in 1.2 s", 3s, 1};
-  CHECK(t.id() == "NL-BOOT-120");
-  CHECK(t.says("fetched linux.efi, 34 MiB in 1.2 s whole, and 3 s later"));
-  t.boot.returned->times = 4;
-  CHECK(t.says("(4 times)"));
-  told then_refused({discover, refused}, 0s);
-  then_refused.boot.returned = t.boot.returned;
-  CHECK(then_refused.id() == "NL-BOOT-120");
-}
-
 TEST_CASE("diagnosis: beside a proxy another server gives the address, and both halves may be missing") {
   told alone({discover, offer}, 10s);
   alone.boot.steps.back().event.proxied = true;
@@ -207,4 +195,16 @@ TEST_CASE("diagnosis: beside a proxy another server gives the address, and both 
   told up({discover, offer, ack, tftp, script, kernel, ack}, 60s);
   up.boot.steps.back().event.proxied = up.boot.steps.back().event.overheard = true;
   CHECK(up.id() == "");
+}
+
+TEST_CASE("diagnosis: a program that firmware turned away is named at once") {
+  told t({discover, offer}, 0s);
+  t.boot.returned = boot_return{"linux.efi, 34 MiB in 1.2 s", 3s, 1};
+  CHECK(t.id() == "NL-BOOT-120");
+  CHECK(t.says("fetched linux.efi, 34 MiB in 1.2 s whole, and 3 s later"));
+  t.boot.returned->times = 4;
+  CHECK(t.says("(4 times)"));
+  told then_refused({discover, refused}, 0s);
+  then_refused.boot.returned = t.boot.returned;
+  CHECK(then_refused.id() == "NL-BOOT-120");
 }

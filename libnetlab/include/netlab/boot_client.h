@@ -38,8 +38,9 @@ struct client_kind {
   bool ipxe = false;     // an iPXE of whatever origin
   bool ours = false;     // an iPXE that one of our scripts marked with user class "netlab"
   bool ipxe_http = true; // that iPXE speaks HTTP (option 175 says so, or says nothing)
+  int raspberry_pi = 0;  // its generation, 3 to 5, where its own boot loader asks
   int architecture = -1; // the IANA number that decided, -1 when none did
-  std::string name;      // "x64-uefi", "arm64-http", "x86-bios", "x64-ipxe", "raspberry-pi" …
+  std::string name;      // "x64-uefi", "arm64-http", "x86-bios", "x64-ipxe", "raspberry-pi-4" …
 };
 
 // Reads options 93 (every value, RFC 4578 §2.1, IANA "Processor Architecture Types"), 60 (`Arch:00011`,

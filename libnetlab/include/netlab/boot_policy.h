@@ -36,6 +36,10 @@ struct boot_reply {
   std::string vendor_class;   // option 60 of the reply ("HTTPClient", "PXEClient"); empty: not sent
   byte_vector vendor_options; // option 43
   std::vector<std::pair<std::uint8_t, byte_vector>> options; // further raw options
+  // What a client lacks of an IP stack (the boot ROM of a Raspberry Pi 3).
+  bool takes_offer = false; // uses the OFFER's address and sends no REQUEST: the lease begins with the OFFER
+  bool keep_arp = false;    // answers no ARP while it loads: its hardware address is kept for it
+  bool nudge = false;       // looks at an OFFER only when another frame comes: it is sent some
   std::string reason;
   std::string summary;      // for the timeline: "x64-uefi → snponly.efi"
   std::string architecture; // the name for the timeline: "x64-uefi"

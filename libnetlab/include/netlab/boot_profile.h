@@ -48,6 +48,16 @@ struct boot_files {
   std::optional<std::string> uki;
 };
 
+// What a Raspberry Pi's own boot loader gets over TFTP.
+struct raspberry_files {
+  std::string firmware = "raspberry-pi"; // folder of the Pi's boot files: in the assets, or absolute
+  std::string kernel;                    // what these start: Linux, or U-Boot's u-boot.bin; empty with `uefi`
+  std::string uefi;                      // RPI_EFI.fd: UEFI firmware in place of the ARM stub
+  std::vector<std::string> initrd;
+  std::vector<std::string> args;   // cmdline.txt
+  std::vector<std::string> config; // further lines of config.txt
+};
+
 // Which program stands between a UEFI machine's firmware and the kernel.
 enum class boot_loader {
   automatic, // iPXE where there is one for the processor, else one EFI program, else GRUB
@@ -61,6 +71,7 @@ struct profile {
   boot_files common;
   std::map<std::string, boot_files> variants; // "amd64", "arm64" …: what is set there overrides `common`
   document_fn config, generic, ignition, cloud;
+  std::optional<raspberry_files> raspberry;
   boot_loader loader = boot_loader::automatic; // BIOS machines always get iPXE
 };
 

@@ -98,6 +98,8 @@ struct check_issue {
 // /snponly.efi /undionly.kpxe /ipxe-<arch>.efi (loaders, also below /ipxe/ and /ipxe/<mac>/);
 // /grubnet<suffix>.efi, /grub/grub.cfg and GRUB's modules /grub/<platform>/<name>.mod;
 // /shim/<mac>/shim<suffix>.efi and beside it grub<suffix>.efi, both also at the root;
+// /extlinux.conf and /pxelinux.cfg/… (what U-Boot asks for), and over TFTP a Raspberry Pi's files at the
+// root, below its serial, its MAC or its node's name;
 // /uki/[<mac>/]<profile>-<arch>.efi; /profiles/<profile>/<arch>/<file> for files that lie outside the assets.
 // Sources are asked before the recipe's own profiles; with sources and no groups, what none of them has is
 // 404.

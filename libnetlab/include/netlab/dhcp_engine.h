@@ -45,7 +45,10 @@ struct reply {
   mac_address mac;
   ip_address from; // our address on that network
   std::uint32_t interface = 0;
-  bool proxy_port = false;          // leaves from port 4011
+  bool proxy_port = false; // leaves from port 4011
+  ip_address address;      // that it gives; unspecified: none
+  bool keep_arp = false;   // see boot_reply
+  bool nudge = false;
   std::size_t offset = 0, size = 0; // of the message in actions::bytes
 };
 

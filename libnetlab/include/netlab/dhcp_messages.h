@@ -36,6 +36,7 @@ extern const message lease_lines;       // NL-DHCP-026
 extern const message mode_chosen;       // NL-DHCP-027
 extern const message other_boot_server; // NL-DHCP-028
 extern const message look_failed;       // NL-DHCP-029
+extern const message arp_not_kept;      // NL-DHCP-030
 } // namespace messages
 
 std::span<const message* const> dhcp_messages();

@@ -46,11 +46,10 @@ byte_vector encode_user_class(std::string_view name);
 std::vector<std::uint16_t> architectures(const packet& request);
 
 // The machine's UUID: option 97 of type 0 (RFC 4578 §2.3), else a DUID-UUID in option 61 (RFC 4361,
-// RFC 6355), else 16 bytes after a type 0 in option 61 (PXE 2.1). All-zero and all-one identifiers are no
-// identifier.
+// RFC 6355), else 16 bytes after a type 0 in option 61 (PXE 2.1). One byte repeated is no identifier.
 std::optional<uuid> machine_uuid(const packet& request);
 // A Raspberry Pi's serial, which the last four bytes of its option 97 hold ("RPi4", board revision, MAC,
-// serial), as eight hex digits; a text in option 61 of type 0; else empty.
+// serial, or the serial four times), as eight hex digits; a text in option 61 of type 0; else empty.
 std::string machine_serial(const packet& request);
 
 // Option 82 (RFC 3046) with the sub-options that change what a server does. Views into the option.

@@ -44,6 +44,9 @@ public:
   result<void> reconfigure(server_config config);
   // Takes no new messages; `done` runs when every lease in flight is stored and acknowledged, or failed.
   void stop(std::function<void()> done);
+  // Keeps a machine's hardware address in the kernel's neighbour table for some minutes, because it does not
+  // answer ARP while it loads. Done by itself for machines that get their address from here.
+  void keep_arp(const ip_address& address, const mac_address& mac);
   // Takes an address from its holder, as an operator asks.
   result<void> drop_lease(const ip_address& address);
 

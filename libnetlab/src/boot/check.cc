@@ -63,6 +63,10 @@ std::vector<check_issue> service::check() const {
         add(bad_name, log_level::error,
             "profile \"" + p.name + "\": unknown processor \"" + printable(arch) + "\"" +
                 did_you_mean(arch, processors));
+    if (p.raspberry)
+      if (auto trouble = impl_->raspberry_trouble(p, 0))
+        add(*trouble->what, log_level::warn, "profile \"" + p.name + "\": " + trouble->text);
+    if (p.variants.empty() && !p.common.kernel && !p.common.uki && p.raspberry) continue;
     if (p.variants.empty() && !p.common.kernel && !p.common.uki)
       add(bad_profile, log_level::error, "profile \"" + p.name + "\" has neither a kernel nor a uki", at);
 

@@ -120,7 +120,8 @@ bool ipxe_speaks_http(byte_view options) {
   return !listed;
 }
 
-bool is_raspberry_pi(const boot_request& request) {
+// Its generation; 0: it is none.
+int raspberry_pi(const boot_request& request) {
   constexpr std::array<std::array<std::uint8_t, 3>, 6> prefixes = {{
       {0xb8, 0x27, 0xeb},
       {0xdc, 0xa6, 0x32},
@@ -129,14 +130,17 @@ bool is_raspberry_pi(const boot_request& request) {
       {0x28, 0xcd, 0xc1},
       {0x2c, 0xcf, 0x67},
   }};
-  if (request.node.mac) {
-    const auto& o = request.node.mac->octets;
-    for (const auto& p : prefixes)
-      if (std::equal(p.begin(), p.end(), o.begin())) return true;
-  }
   // The boot loader of a Pi 4 and 5 begins its GUID with the four characters "RPi4" or "RPi5".
   auto guid = as_text(request.guid);
-  return guid.size() == 17 && (guid.substr(1, 3) == "RPi" || guid.substr(2, 3) == "iPR");
+  if (guid.size() == 17) {
+    if (guid.substr(1, 3) == "RPi") return guid[4] == '5' ? 5 : 4;
+    if (guid.substr(2, 3) == "iPR") return guid[1] == '5' ? 5 : 4;
+  }
+  if (!request.node.mac) return 0;
+  const auto& o = request.node.mac->octets;
+  for (const auto& p : prefixes)
+    if (std::equal(p.begin(), p.end(), o.begin())) return p == prefixes[0] ? 3 : 4;
+  return 0;
 }
 
 std::string_view ipxe_name(cpu value, boot::firmware fw) {
@@ -233,12 +237,15 @@ client_kind classify(const boot_request& request) {
     return out;
   }
   // Every Pi boot loader claims to be a BIOS; UEFI or U-Boot on a Pi says what it is.
-  if (out.firmware == firmware::raspberry_pi ||
-      ((out.firmware == firmware::bios || !row) && !http && is_raspberry_pi(request))) {
+  if (out.firmware == firmware::raspberry_pi || out.firmware == firmware::bios || !row)
+    if (!http) out.raspberry_pi = raspberry_pi(request);
+  if (out.firmware == firmware::raspberry_pi && out.raspberry_pi == 0)
+    out.raspberry_pi = 5; // newer than its name
+  if (out.raspberry_pi != 0) {
     out.firmware = firmware::raspberry_pi;
     out.cpu = cpu::arm64;
     out.transport = boot_transport::tftp;
-    out.name = "raspberry-pi";
+    out.name = "raspberry-pi-" + std::to_string(out.raspberry_pi);
   }
   return out;
 }

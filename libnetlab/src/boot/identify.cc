@@ -86,6 +86,7 @@ const service::impl::memory* service::impl::recall(const node_identity& who) con
   for (const auto& [key, known] : machines) {
     if (who.mac && known.node.mac == who.mac) return &known;
     if (who.uuid && known.node.uuid == who.uuid) return &known;
+    if (!who.mac && !who.uuid && !who.serial.empty() && known.node.serial == who.serial) return &known;
     if (!who.mac && !who.uuid && who.address && known.node.address == who.address) return &known;
   }
   return nullptr;

@@ -126,6 +126,13 @@ constexpr message grub_over_http{"NL-BOOT-042", log_level::warn,
                                  "Switch the machine to PXE, or give the profile a uki or another loader. "
                                  "Most firmware tries PXE by itself "
                                  "when HTTP boot gets nothing."};
+constexpr message no_extlinux{"NL-BOOT-060", log_level::warn,
+                              "U-Boot asked for its boot configuration, and the profile is nothing that this "
+                              "can name: a unified image, or "
+                              "more than one initrd.",
+                              "Give the profile a kernel and one initrd (join several: cat a.gz b.gz > "
+                              "both.gz), or let U-Boot boot as UEFI "
+                              "(bootefi), which starts a unified image."};
 
 std::span<const message* const> messages() {
   static constexpr std::array all = {
@@ -138,7 +145,7 @@ std::span<const message* const> messages() {
       &bad_name,        &outside_assets,   &bad_selector,
       &url_not_fetched, &no_groups,        &bad_argument,
       &override_set,    &source_failed,    &no_grub,
-      &no_shim,         &grub_over_http,
+      &no_shim,         &grub_over_http,   &no_extlinux,
   };
   return all;
 }

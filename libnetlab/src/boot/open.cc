@@ -15,20 +15,6 @@ constexpr std::size_t told_limit = 4096;
 constexpr auto told_again = std::chrono::seconds(30);
 constexpr std::uint64_t document_limit = std::uint64_t{8} << 20;
 
-result<std::string> read_document(const std::string& path) {
-  struct stat st {};
-  if (::stat(path.c_str(), &st) != 0) return system_fail(errno, path, "boot.document");
-  if (!S_ISREG(st.st_mode)) return fail(errc::invalid, path + " is not a regular file", "boot.document");
-  if (static_cast<std::uint64_t>(st.st_size) > document_limit)
-    return fail(errc::limit, path + " is larger than " + format_size(document_limit), "boot.document");
-  std::ifstream in(path, std::ios::binary);
-  std::string out(static_cast<std::size_t>(st.st_size), '\0');
-  in.read(out.data(), static_cast<std::streamsize>(out.size()));
-  if (!in && !in.eof()) return fail(errc::io, path + " cannot be read", "boot.document");
-  out.resize(static_cast<std::size_t>(in.gcount()));
-  return out;
-}
-
 // The command line that a unified image carries, for loaders that hide it from the image. Empty if none.
 std::string embedded_cmdline(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
@@ -67,6 +53,20 @@ tl::unexpected<error> not_here(const asset_request& request) {
 }
 
 } // namespace
+
+result<std::string> read_document(const std::string& path) {
+  struct stat st {};
+  if (::stat(path.c_str(), &st) != 0) return system_fail(errno, path, "boot.document");
+  if (!S_ISREG(st.st_mode)) return fail(errc::invalid, path + " is not a regular file", "boot.document");
+  if (static_cast<std::uint64_t>(st.st_size) > document_limit)
+    return fail(errc::limit, path + " is larger than " + format_size(document_limit), "boot.document");
+  std::ifstream in(path, std::ios::binary);
+  std::string out(static_cast<std::size_t>(st.st_size), '\0');
+  in.read(out.data(), static_cast<std::streamsize>(out.size()));
+  if (!in && !in.eof()) return fail(errc::io, path + " cannot be read", "boot.document");
+  out.resize(static_cast<std::size_t>(in.gcount()));
+  return out;
+}
 
 void service::impl::tell(const machine& m, const refusal& why, bool logged_elsewhere) {
   auto key = m.label() + '\0' + why.what->id + why.about;
@@ -180,28 +180,9 @@ void service::impl::open_own(const asset_request& request, asset_reply_fn reply)
 
   if (open_loader(request, query, reply)) return;
   if (under("/grub/")) return open_grub(request, path.substr(6), std::move(reply));
+  if (open_extlinux(request, reply)) return;
   if (request.protocol == asset_protocol::tftp && open_raspberry_pi(request, reply)) return;
   reply(not_here(request));
-}
-
-// A Pi asks below its serial number or MAC first ("/1a2b3c4d/start4.elf"), and at the root when nothing is
-// there. Most of what it asks for does not exist, which is normal.
-bool service::impl::open_raspberry_pi(const asset_request& request, asset_reply_fn& reply) {
-  auto root = options.assets + "/" + options.raspberry_pi;
-  auto path = root + request.path;
-  if (!is_regular_file(path)) {
-    auto rest = std::string_view(request.path).substr(1);
-    auto slash = rest.find('/');
-    if (slash == std::string_view::npos) return false;
-    auto prefix = rest.substr(0, slash);
-    bool serial =
-        prefix.size() == 8 && prefix.find_first_not_of("0123456789abcdefABCDEF") == std::string_view::npos;
-    if (!serial && !mac_address::parse(prefix)) return false;
-    path = root + std::string(rest.substr(slash));
-    if (!is_regular_file(path)) return false;
-  }
-  send_file(request, who(request, {}), path, boot_stage::tftp, request.path.substr(1), std::move(reply));
-  return true;
 }
 
 machine service::impl::meet_loader(const asset_request& request, const text_map& query) {

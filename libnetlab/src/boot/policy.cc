@@ -85,37 +85,6 @@ boot_reply service::impl::refused(boot_reply reply, const machine& m, const refu
   return reply;
 }
 
-boot_reply service::impl::raspberry_pi(boot_reply reply, const boot_request& request, const machine& m) {
-  struct {
-    const char* name;
-  } const starts[] = {{"start4.elf"}, {"start.elf"}, {"bootcode.bin"}, {"config.txt"}};
-  auto folder = options.assets + "/" + options.raspberry_pi + "/";
-  bool found = std::any_of(std::begin(starts), std::end(starts),
-                           [&](const auto& f) { return is_regular_file(folder + f.name); });
-  if (!options.tftp)
-    return refused(
-        std::move(reply), m,
-        {&no_tftp, m.label() + " (Raspberry Pi) boots over TFTP, which this recipe does not serve"});
-  if (!found)
-    return refused(
-        std::move(reply), m,
-        {&pi_files_missing, m.label() + " is a Raspberry Pi, and " + folder + " has none of its boot files"});
-  reply.what = boot_reply::kind::boot;
-  reply.next_server = request.server;
-  reply.server_name_option = true; // a Pi 3 takes the server from option 66 only
-  reply.vendor_class = "PXEClient";
-  // PXE discovery control, menu prompt "PXE" and boot menu "Raspberry Pi Boot" (PXE 2.1 §2.2.1): the boot
-  // loader looks for these very words. It also loses its way in padding, so there is none.
-  auto options43 = bytes_of({6, 1, 3, 10, 4, 0}, "PXE", {9, 20, 0, 0, 17});
-  auto text = as_bytes("Raspberry Pi Boot");
-  options43.insert(options43.end(), text.begin(), text.end());
-  options43.push_back(0xff);
-  reply.vendor_options = std::move(options43);
-  if (!request.guid.empty()) reply.options.emplace_back(std::uint8_t{97}, request.guid);
-  reply.summary = "raspberry-pi → its boot files";
-  return reply;
-}
-
 // The iPXE that a network card brings along may be years old. A profile may want ours in its place: it is
 // loaded by the old one, and is the one that asks next. Empty: the one that asks will do.
 std::string service::impl::own_ipxe(const client_kind& kind, const machine& m) {
@@ -151,7 +120,7 @@ boot_reply service::impl::decide(const boot_request& request) {
   m.facts.firmware = kind.name;
 
   if (kind.firmware == firmware::raspberry_pi && !kind.ipxe)
-    return raspberry_pi(std::move(reply), request, m);
+    return raspberry_pi(std::move(reply), request, m, kind.raspberry_pi);
   if (!kind.ipxe &&
       (kind.firmware == firmware::unknown || kind.firmware == firmware::other || kind.cpu == cpu::other))
     return refused(
@@ -256,6 +225,17 @@ boot_reply service::impl::decide(const boot_request& request) {
   }
   std::string arch(to_string(kind.cpu));
   if (kind.ipxe) return loader(kind.firmware == firmware::bios ? "bios" : arch); // one without HTTP
+
+  // U-Boot's own network boot reads a configuration; an image it starts as UEFI.
+  if (kind.firmware == firmware::uboot && files->uki.empty()) {
+    if (kind.transport == boot_transport::tftp) return over_tftp(std::string(extlinux_name));
+    if (!http)
+      return refused(
+          std::move(reply), m,
+          {&no_http, m.label() + " (" + kind.name + ") boots over HTTP, which this recipe does not serve"});
+    reply.vendor_class = "HTTPClient";
+    return boots(base + "/" + std::string(extlinux_name));
+  }
 
   auto wanted = chosen->profile->loader;
   bool uefi = kind.firmware == firmware::uefi;

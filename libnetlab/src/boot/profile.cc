@@ -73,6 +73,10 @@ result<resolved_files> resolve(const profile& p, cpu processor) {
   std::string arch(to_string(processor));
   if (processor == cpu::i386 && variant == variant_for(p, cpu::amd64)) arch = "amd64";
   if (!variant && !p.common.kernel && !p.common.uki) {
+    if (p.variants.empty() && p.raspberry)
+      return fail(errc::not_found,
+                  "profile \"" + p.name + "\" is for the boot loader of a Raspberry Pi alone",
+                  "boot.resolve");
     if (p.variants.empty())
       return fail(errc::invalid, "profile \"" + p.name + "\" has neither a kernel nor a uki", "boot.resolve");
     std::string has;

@@ -34,6 +34,8 @@ std::string ipxe_refusal_script(std::string_view boot_url, std::string_view id, 
 result<std::string> first_grub_script(std::string_view boot_url);
 // errc::unsupported for URLs that GRUB cannot read.
 result<std::string> grub_script(const script_input& in);
+// A pxelinux.cfg file as U-Boot reads it: its paths are relative, its `append` is filled in already.
+result<std::string> extlinux_config(const script_input& in);
 std::string grub_refusal_script(std::string_view id, std::string_view reason);
 
 } // namespace netlab::boot

@@ -120,7 +120,6 @@ struct service::impl : std::enable_shared_from_this<service::impl> {
   std::string own_ipxe(const client_kind& kind, const machine& m);
   boot_reply decide(const boot_request& request);
   boot_reply refused(boot_reply reply, const machine& m, const refusal& why);
-  boot_reply raspberry_pi(boot_reply reply, const boot_request& request, const machine& m);
   std::optional<refusal> count_loader(const machine& m, const std::string& loader);
 
   // sources.cc
@@ -143,7 +142,6 @@ struct service::impl : std::enable_shared_from_this<service::impl> {
                          asset_reply_fn reply);
   void open_file_of_profile(const asset_request& request, std::string_view rest, asset_reply_fn reply);
   void open_asset(const asset_request& request, std::string name, asset_reply_fn reply);
-  bool open_raspberry_pi(const asset_request& request, asset_reply_fn& reply);
   void send_file(const asset_request& request, const machine& m, std::string path, boot_stage stage,
                  std::string shown, asset_reply_fn reply, const boot::profile* p = nullptr);
   void send_text(const asset_request& request, const machine& m, std::string text, std::string content_type,
@@ -153,11 +151,34 @@ struct service::impl : std::enable_shared_from_this<service::impl> {
                                                        boot_stage stage, std::string shown,
                                                        const boot::profile* p);
   void tell(const machine& m, const refusal& why, bool logged_elsewhere);
+
+  // raspberry.cc
+  boot_reply raspberry_pi(boot_reply reply, const boot_request& request, const machine& m, int generation);
+  // What is wrong with a profile's files for Pis of this generation (0: not known), or nothing.
+  std::optional<refusal> raspberry_trouble(const boot::profile& p, int generation) const;
+  machine raspberry_owner(const asset_request& request, std::string_view prefix);
+  // False: it is no file of a Pi, and `reply` was not used.
+  bool open_raspberry_pi(const asset_request& request, asset_reply_fn& reply);
+  answer<std::string> raspberry_config(const asset_request& request, const machine& m, const choice& c,
+                                       const std::string& folder) const;
+  answer<std::string> raspberry_cmdline(const asset_request& request, const machine& m,
+                                        const choice& c) const;
+  answer<std::vector<std::string>> raspberry_texts(const asset_request& request, const machine& m,
+                                                   const choice& c,
+                                                   const std::vector<std::string>& texts) const;
+
+  // extlinux.cc
+  bool open_extlinux(const asset_request& request, asset_reply_fn& reply);
   machine who(const asset_request& request, const text_map& query);
   // The same for a loader that asks for its script: it has come up, and its parameters are news.
   machine meet_loader(const asset_request& request, const text_map& query);
 };
 
+// What DHCP names to U-Boot: the same configuration that it finds below pxelinux.cfg. It has no folder,
+// because U-Boot looks for pxelinux.cfg beside it.
+inline constexpr std::string_view extlinux_name = "extlinux.conf";
+// A text of the recipe's; fails beyond 8 MiB.
+result<std::string> read_document(const std::string& path);
 std::string_view efi_suffix(cpu processor); // "x64", "aa64" …; empty where UEFI has none
 cpu cpu_of_grub(std::string_view platform); // "arm64-efi" → arm64
 bool is_url(std::string_view value);

@@ -258,7 +258,7 @@ void engine::impl::committed(std::uint64_t token, lease_store::outcome outcome, 
     e.starts = p.starts;
     table.set_holder(e, p.client, p.mac);
     push_expiry(e);
-    add(count::ack);
+    add(p.answer.type == message_type::offer ? count::offer : count::ack);
     auto r = p.answer;
     r.offset = out.bytes.size();
     r.size = p.bytes.size();
@@ -379,6 +379,10 @@ void engine::impl::advance(moment at, actions& out) {
     if (!e || !e->waiting || e->probe_until != when) continue;
     e->verified = at.now;
     auto waiting = std::move(e->waiting);
+    if (waiting->again) {
+      handle(waiting->datagram, waiting->from, at, out, waiting->attempt + 1);
+      continue;
+    }
     add(count::offer);
     auto r = waiting->how;
     r.offset = out.bytes.size();

@@ -371,6 +371,16 @@ void engine::impl::on_discover(request_context& c) {
   bool fresh = e.verified != boot_time::min() && c.at.now - e.verified < config.probe_valid;
   bool probing = probes(c) && !fixed && !mine && !fresh;
 
+  auto tell_offer = [&] {
+    if (!told(c, boot_stage::offer)) return;
+    event(c, boot_stage::offer, ip, c.boot && !c.boot->summary.empty() ? c.boot->summary : ip.to_string());
+  };
+  bool takes_offer = c.boot && c.boot->takes_offer;
+  if (takes_offer && !probing && !waiting) {
+    tell_offer();
+    return grant(c, e, message_type::offer);
+  }
+
   reply r;
   auto term = term_of(c);
   std::string name = c.wanted[option::host_name] ? hostname_of(c) : std::string{};
@@ -380,6 +390,7 @@ void engine::impl::on_discover(request_context& c) {
     held->datagram.assign(c.datagram.begin(), c.datagram.end());
     held->from = c.from;
     held->attempt = c.attempt;
+    held->again = takes_offer;
     if (builder.build(c, message_type::offer, ip, term, name, held->bytes, r) > 0)
       add(count::options_dropped);
     held->how = r;
@@ -401,8 +412,7 @@ void engine::impl::on_discover(request_context& c) {
     c.out.replies.push_back(r);
     add(count::offer);
   }
-  if (told(c, boot_stage::offer))
-    event(c, boot_stage::offer, ip, c.boot && !c.boot->summary.empty() ? c.boot->summary : ip.to_string());
+  if (!takes_offer) tell_offer();
 }
 
 bool engine::impl::ours(const request_context& c, const ip_address& server) const {

@@ -19,6 +19,7 @@ struct held_offer {
   byte_vector bytes, datagram;
   arrival from;
   unsigned attempt = 0;
+  bool again = false; // nothing is ready to leave: the DISCOVER is handled once more
 };
 
 // What is known of one address.

@@ -119,6 +119,11 @@ const message look_failed{
     "mode = \"auto\" could not ask the network who serves it, and gives no addresses until it can.",
     "Look at the reason: an interface that is down or not there yet (it is tried again), or missing "
     "CAP_NET_RAW."};
+const message arp_not_kept{"NL-DHCP-030", log_level::warn,
+                           "A machine that does not answer ARP while it loads (a Raspberry Pi 3) could not "
+                           "be given a fixed entry in the "
+                           "kernel's neighbour table, so that its transfers may stop after some seconds.",
+                           "Run netlab as root or with CAP_NET_ADMIN."};
 
 } // namespace messages
 
@@ -130,7 +135,7 @@ std::span<const message* const> dhcp_messages() {
       &address_in_use,  &declined,      &not_holder,        &reservation_taken, &name_refused,
       &options_dropped, &clock_stepped, &foreign_reply,     &send_failed,       &lease_granted,
       &listening,       &no_interface,  &bind_failed,       &bootp_refused,     &unsupported_type,
-      &lease_lines,     &mode_chosen,   &other_boot_server, &look_failed};
+      &lease_lines,     &mode_chosen,   &other_boot_server, &look_failed,       &arp_not_kept};
   return all;
 }
 

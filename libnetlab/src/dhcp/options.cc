@@ -174,10 +174,9 @@ std::vector<std::uint16_t> architectures(const packet& request) {
 
 namespace {
 std::optional<uuid> usable(const uuid& id) {
-  auto all = [&](std::uint8_t b) {
-    return std::all_of(id.bytes.begin(), id.bytes.end(), [&](auto x) { return x == b; });
-  };
-  if (all(0) || all(0xff)) return std::nullopt;
+  // All zero, all one, and the 0x44 of every Raspberry Pi 3: what many machines share tells none of them.
+  if (std::all_of(id.bytes.begin(), id.bytes.end(), [&](auto b) { return b == id.bytes[0]; }))
+    return std::nullopt;
   return id;
 }
 } // namespace
@@ -198,8 +197,10 @@ std::optional<uuid> machine_uuid(const packet& request) {
 
 std::string machine_serial(const packet& request) {
   if (auto id = request.options.find(option::machine_id);
-      id && id->size() == 17 && (*id)[0] == 0 && as_text(id->subspan(1, 3)) == "RPi") {
-    // Little-endian like the other words of the identifier.
+      id && id->size() == 17 && (*id)[0] == 0 && machine_uuid(request) &&
+      (as_text(id->subspan(1, 3)) == "RPi" || std::equal(id->begin() + 1, id->end() - 4, id->begin() + 5))) {
+    // Little-endian like the other words of the identifier; early boot loaders of the Pi 4 repeat it four
+    // times.
     std::uint8_t serial[4] = {(*id)[16], (*id)[15], (*id)[14], (*id)[13]};
     return to_hex(serial);
   }

@@ -218,6 +218,11 @@ unsigned reply_builder::build(const request_context& c, message_type type, const
                               std::optional<duration> term, const std::string& hostname, byte_vector& to,
                               reply& r) {
   r = address(c, type, yiaddr);
+  r.address = yiaddr;
+  if (c.boot) {
+    r.keep_arp = c.boot->keep_arp;
+    r.nudge = c.boot->nudge && type == message_type::offer;
+  }
   start(c, type);
   out_.yiaddr = yiaddr;
   if (type == message_type::ack) out_.ciaddr = c.in.ciaddr; // RFC 2131 table 3

@@ -11,6 +11,10 @@ namespace netlab::dhcp {
 
 namespace {
 constexpr std::uint64_t lease_lines_per_second = 20; // beyond it the log would cost more than the leases
+// A Raspberry Pi 3 loads for half a minute; its table entry outlives that, and a machine that gave up.
+constexpr auto arp_kept_for = std::chrono::minutes(5);
+constexpr duration nudges_after[] = {std::chrono::milliseconds(600), std::chrono::milliseconds(1200)};
+constexpr std::size_t max_helped = 256;
 const mac_address everybody{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
 } // namespace
 
@@ -227,6 +231,7 @@ struct server::impl : std::enable_shared_from_this<server::impl> {
   void send_replies() {
     for (auto& r : out.replies) {
       if (r.size == 0) continue;
+      help(r);
       auto* l = find_link(r.interface, r.proxy_port);
       if (!l) {
         rt.log(messages::send_failed, "no socket is open for the reply to " + r.to.to_string());
@@ -303,10 +308,58 @@ struct server::impl : std::enable_shared_from_this<server::impl> {
 
   // Without a packet socket (CAP_NET_RAW): tell the kernel the hardware address, else broadcast.
   void without_frame(const link& l, reply& r) {
+    // A plain entry would take the place of the permanent one.
+    if (kept.contains(r.to.address)) return;
     if (!options.listen && !l.info.loopback && rt.net.set_neighbour(l.info.index, r.to.address, r.mac))
       return;
     r.how = destination::broadcast;
     r.to.address = ip_address::v4(0xffffffff);
+  }
+
+  // What boot ROMs without a whole IP stack need beside the reply.
+  void help(const reply& r) {
+    if (r.keep_arp && !r.address.is_unspecified()) keep_arp(r.interface, r.address, r.mac);
+    if (!r.nudge) return;
+    std::erase_if(nudges, [now = rt.clock.now()](const auto& n) { return n.second.over <= now; });
+    if (nudges.size() >= max_helped) return;
+    std::vector<timer> timers;
+    for (auto after : nudges_after)
+      timers.push_back(rt.scheduler.after(after, [this, interface = r.interface, mac = r.mac, from = r.from] {
+        // Any frame would do; one that wakes this very machine disturbs no other (AMD's magic packet).
+        byte_vector magic(6, 0xff);
+        for (int i = 0; i < 16; ++i) magic.insert(magic.end(), mac.octets.begin(), mac.octets.end());
+        datagram d;
+        d.peer = {ip_address::v4(0xffffffff), 9};
+        auto* l = find_link(interface, false);
+        if (!l) return;
+        if (has_address(*l, from)) d.local = from;
+        d.interface = options.listen ? 0 : interface;
+        d.data = magic;
+        (void)l->udp->send(d); // the client asks again when it missed this one too
+      }));
+    nudges[r.mac] = {rt.clock.now() + 2 * std::end(nudges_after)[-1], std::move(timers)};
+  }
+
+  void keep_arp(std::uint32_t interface, const ip_address& address, const mac_address& mac) {
+    if (options.listen) return;
+    auto found = kept.find(address);
+    if (found == kept.end() && kept.size() >= max_helped) return;
+    if (auto ok = rt.net.set_neighbour(interface, address, mac, true); !ok) {
+      rt.log(messages::arp_not_kept,
+             address.to_string() + " at " + mac.to_string() + ": " + ok.error().message);
+      return;
+    }
+    kept[address] = {interface, rt.scheduler.after(arp_kept_for, [this, address] { forget_arp(address); })};
+  }
+
+  void forget_arp(const ip_address& address) {
+    auto found = kept.extract(address);
+    if (!found.empty()) (void)rt.net.forget_neighbour(found.mapped().interface, address);
+  }
+
+  void forget_helped() {
+    nudges.clear();
+    while (!kept.empty()) forget_arp(kept.begin()->first);
   }
 
   bool has_address(const link& l, const ip_address& a) const {
@@ -354,6 +407,7 @@ struct server::impl : std::enable_shared_from_this<server::impl> {
                  name,
              {{"network", c.what.network}});
     if (c.ended) {
+      forget_arp(c.what.address);
       if (options.on_lease_end) options.on_lease_end(c.what, c.reason);
     } else if (options.on_lease) {
       options.on_lease(c.what);
@@ -398,6 +452,16 @@ struct server::impl : std::enable_shared_from_this<server::impl> {
   std::vector<packet_socket::outgoing> outgoing; // scratch
   std::map<std::string, bool> warned;
   std::shared_ptr<void> watch;
+  struct kept_entry {
+    std::uint32_t interface = 0;
+    timer until;
+  };
+  std::map<ip_address, kept_entry> kept; // permanent entries of ours in the kernel's neighbour table
+  struct nudge_series {
+    boot_time over; // all of its timers have run
+    std::vector<timer> timers;
+  };
+  std::map<mac_address, nudge_series> nudges;
   timer alarm;
   boot_time armed = boot_time::max();
   bool stopping = false, flush_posted = false;
@@ -429,6 +493,7 @@ server::~server() {
   if (!impl_) return;
   impl_->stopping = true;
   impl_->alarm.cancel();
+  impl_->forget_helped();
   impl_->watch.reset();
   impl_->links.clear();
 }
@@ -449,10 +514,18 @@ void server::stop(std::function<void()> done) {
     if (auto alive = self.lock()) {
       alive->carry_out(); // the last ACKs
       alive->alarm.cancel();
+      alive->forget_helped();
       alive->links.clear();
     }
     if (done) done();
   });
+}
+
+void server::keep_arp(const ip_address& address, const mac_address& mac) {
+  auto network = impl_->policy.find_network(address);
+  for (const auto& l : impl_->links)
+    if (network >= 0 && l->network == network && !l->proxy)
+      return impl_->keep_arp(l->info.index, address, mac);
 }
 
 result<void> server::drop_lease(const ip_address& address) {

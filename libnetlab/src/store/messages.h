@@ -33,8 +33,8 @@ extern const message boot_config_not_ready;  // NL-BOOT-113
 extern const message boot_upstream_down;     // NL-BOOT-114
 extern const message boot_error_reported;    // NL-BOOT-115
 extern const message boot_images_not_ready;  // NL-BOOT-116
-extern const message boot_program_returned;  // NL-BOOT-120
 extern const message boot_no_address;        // NL-BOOT-117
 extern const message boot_proxy_not_asked;   // NL-BOOT-118
+extern const message boot_program_returned;  // NL-BOOT-120
 
 } // namespace netlab::messages

@@ -145,6 +145,7 @@ void timeline::impl::note_program(track& t, const boot_event& event, boot_time n
   case boot_stage::discover:
   case boot_stage::offer:
   case boot_stage::ack:
+    if (event.overheard) return; // says nothing of what runs there
     if (asks_as_firmware(event)) t.whole.clear();
     if (!event.architecture.empty() && event.architecture.find("ipxe") == std::string::npos) return;
     break;

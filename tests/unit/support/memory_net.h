@@ -1,6 +1,7 @@
 #pragma once
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -91,12 +92,16 @@ public:
   }
   netlab::result<std::vector<netlab::interface_info>> interfaces() override { return present; }
   netlab::result<void> set_neighbour(std::uint32_t, const netlab::ip_address& a, const netlab::mac_address& m,
-                                     bool) override {
+                                     bool permanent) override {
     if (refuse_neighbours) return netlab::fail(netlab::errc::denied, "no CAP_NET_ADMIN");
     neighbours.emplace_back(a, m);
+    if (permanent) kept[a] = m;
     return {};
   }
-  netlab::result<void> forget_neighbour(std::uint32_t, const netlab::ip_address&) override { return {}; }
+  netlab::result<void> forget_neighbour(std::uint32_t, const netlab::ip_address& a) override {
+    kept.erase(a);
+    return {};
+  }
   std::optional<netlab::mac_address> neighbour(const netlab::ip_address&) override { return std::nullopt; }
   netlab::result<std::shared_ptr<void>> watch_addresses(std::function<void()> fn) override {
     changed = std::move(fn);
@@ -130,6 +135,7 @@ public:
   std::vector<sent_datagram> datagrams;
   std::vector<sent_frame> frames;
   std::vector<std::pair<netlab::ip_address, netlab::mac_address>> neighbours;
+  std::map<netlab::ip_address, netlab::mac_address> kept; // permanent neighbours
   std::function<void()> changed;
   std::size_t sends = 0, frame_sends = 0;
   bool refuse_udp = false, refuse_frames = false, refuse_packets = false, refuse_neighbours = false;
