@@ -132,12 +132,16 @@ public:
     };
     if (boot) settings.hooks.boot = boot->policy();
     settings.on_event = [&h](const boot_event& e) { h.tell(e); };
-    if (on_lease)
-      settings.on_lease = [this, &h](const lease& l) {
-        h.notify(on_lease, "dhcp.server on_lease", [&](lua_State* L) { return push_lease(L, h, l), 1; });
+    bool names = boot && boot->asks_lease_names;
+    if (on_lease || names)
+      settings.on_lease = [this, &h, names](const lease& l) {
+        if (names) learn_name(h, l);
+        if (on_lease)
+          h.notify(on_lease, "dhcp.server on_lease", [&](lua_State* L) { return push_lease(L, h, l), 1; });
       };
     settings.on_lease_end = [this, &h](const lease& l, dhcp::end_reason why) {
       h.nodes().forget_address(l.address);
+      h.lease_names().erase(l.mac);
       h.notify(on_lease_end, "dhcp.server on_lease_end", [&](lua_State* L) {
         push_lease(L, h, l);
         push(L, dhcp::to_string(why));
@@ -147,6 +151,8 @@ public:
     auto server = dhcp::server::start(world, *merged_, settings);
     if (!server) return tl::unexpected(server.error());
     server_ = std::move(*server);
+    if (names)
+      for (const auto& l : server_->leases()) learn_name(h, l);
     h.story().add_evidence([this](const boot_record&, boot_evidence& out) {
       for (const auto& f : server_->foreign_servers())
         out.other_servers.push_back({f.address, "DHCP", f.how.starts_with("chosen")});
@@ -180,6 +186,10 @@ public:
   bool is_off() const { return lan && !lan->vpc.empty(); }
 
 private:
+  static void learn_name(host& h, const lease& l) {
+    if (!l.hostname.empty()) h.lease_names()[l.mac] = l.hostname;
+  }
+
   // Every declared node is a fixed host: its name, and its address when it has one.
   void add_nodes(host& h) {
     for (const auto* n : h.nodes().all()) {

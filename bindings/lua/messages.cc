@@ -37,9 +37,11 @@ const message control_off{
     "Make the state folder writable, or name another place with --control."};
 const message off_in_vpc{
     "NL-HOST-020", log_level::warn,
-    "A DHCP or TFTP server of the recipe stays off, because its network is part of an EC2 VPC. A VPC carries no "
+    "A DHCP or TFTP server of the recipe stays off, because its network is part of an EC2 VPC. A VPC carries "
+    "no "
     "broadcast and answers DHCP itself, so that neither could work; HTTP boot, DNS and registries do.",
-    "Start instances from an iPXE image whose user data chains to http://THIS-MACHINE:8080/boot.ipxe. Where the "
+    "Start instances from an iPXE image whose user data chains to http://THIS-MACHINE:8080/boot.ipxe. Where "
+    "the "
     "network is none of Amazon's after all, write netlab.network { platform = \"metal\" }."};
 const message recipe_failed{"NL-LUA-001", log_level::error,
                             "The recipe's top level raised an error, so there is nothing to run.",
@@ -66,9 +68,9 @@ const message main_failed{"NL-LUA-005", log_level::error, "netlab.main raised an
 
 std::vector<const message*> all_messages() {
   using namespace messages;
-  std::vector<const message*> out{&ready,        &stopping,      &drain_late,  &start_failed,
-                                  &control_off,  &off_in_vpc, &recipe_failed, &task_failed, &handler_stopped,
-                                  &loop_stalled, &main_failed};
+  std::vector<const message*> out{&ready,           &stopping,     &drain_late,    &start_failed,
+                                  &control_off,     &off_in_vpc,   &recipe_failed, &task_failed,
+                                  &handler_stopped, &loop_stalled, &main_failed};
   for (auto room : {netlab::boot::messages(), netlab::dhcp::dhcp_messages(), netlab::http_messages(),
                     netlab::store_messages(), netlab::tftp::messages()})
     out.insert(out.end(), room.begin(), room.end());

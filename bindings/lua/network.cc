@@ -50,9 +50,10 @@ schema network_schema() {
                "our address with the prefix length; by default the interface's first IPv4 address"),
       optional("router", type::ip(), "the clients' way out; offered by DHCP"),
       optional("domain", type::string(), "the clients' domain, such as \"lab.internal\""),
-      with_default("platform", type::enumeration({"auto", "ec2", "metal"}), "auto",
-                   "what carries it: in a VPC of EC2, DHCP and TFTP stay off, because there is no broadcast and "
-                   "Amazon's own DHCP; \"auto\" looks at this machine's firmware tables and the interface"),
+      with_default(
+          "platform", type::enumeration({"auto", "ec2", "metal"}), "auto",
+          "what carries it: in a VPC of EC2, DHCP and TFTP stay off, because there is no broadcast and "
+          "Amazon's own DHCP; \"auto\" looks at this machine's firmware tables and the interface"),
       optional("networks", type::list(type::cidr()),
                "further client networks that reach us through a router or DHCP relay"),
   };
@@ -74,7 +75,8 @@ result<cidr> interface_address(host& h, const std::string& name) {
   return fail(errc::unreachable, "there is no interface \"" + name + "\" yet: give address", "interface");
 }
 
-// Amazon's instances say so in their SMBIOS tables: Nitro by the vendor, Xen by a UUID that begins with "ec2".
+// Amazon's instances say so in their SMBIOS tables: Nitro by the vendor, Xen by a UUID that begins with
+// "ec2".
 std::string ec2_evidence(files& disk) {
   constexpr std::size_t limit = 4096;
   auto field = [&](const std::string& path) {
@@ -90,8 +92,8 @@ std::string ec2_evidence(files& disk) {
   return {};
 }
 
-// A VPC reaches an instance through devices of its own; bridges, tunnels and virtual cables on it are ordinary
-// networks.
+// A VPC reaches an instance through devices of its own; bridges, tunnels and virtual cables on it are
+// ordinary networks.
 bool is_device(host& h, const network& n) {
   auto name = n.interface;
   if (name.empty()) {
@@ -208,7 +210,13 @@ void bind_network(api& a) {
             false,
             {}},
            {"router", network_router, "The clients' router, or nil.", {}, {{"", "string?", ""}}, false, {}},
-           {"platform", network_platform, "\"ec2\" in a VPC, else \"metal\".", {}, {{"", "string", ""}}, false, {}},
+           {"platform",
+            network_platform,
+            "\"ec2\" in a VPC, else \"metal\".",
+            {},
+            {{"", "string", ""}},
+            false,
+            {}},
            {"name", network_name, "How messages and commands call it.", {}, {{"", "string", ""}}, false, {}},
        }});
 }

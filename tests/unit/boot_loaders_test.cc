@@ -26,7 +26,8 @@ struct loader_lab {
           "grub/x86_64-efi/monolithic/grubnetx64.efi", "grub/x86_64-efi-signed/grubnetx64.efi.signed",
           "grub/arm64-efi/monolithic/grubnetaa64.efi", "grub/arm64-efi-signed/grubnetaa64.efi.signed",
           "grub/i386-efi/monolithic/grubnetia32.efi", "grub/arm64-efi/http.mod", "grub/arm64-efi/command.lst",
-          "grub/arm64-efi/moddep.txt", "shim/shimx64.efi.signed", "shim/shimaa64.efi.signed", "shim/mmaa64.efi"})
+          "grub/arm64-efi/moddep.txt", "shim/shimx64.efi.signed", "shim/shimaa64.efi.signed",
+          "shim/mmaa64.efi"})
       write(file);
     options.assets = path("assets");
     options.http_port = 8080;
@@ -63,7 +64,8 @@ struct loader_lab {
     return *boot;
   }
 
-  boot_reply ask(std::uint16_t arch, const std::string& vendor = "PXEClient", const std::string& user_class = "") {
+  boot_reply ask(std::uint16_t arch, const std::string& vendor = "PXEClient",
+                 const std::string& user_class = "") {
     boot_request r;
     r.node.mac = mac_address::parse("52:54:00:0a:4d:11").value();
     r.architectures = {arch};
@@ -177,7 +179,8 @@ TEST_CASE("loaders: with a unified image, shim's second stage is that image, ove
 TEST_CASE("loaders: GRUB's first configuration leads to the machine's own, over TFTP under Secure Boot") {
   loader_lab l(boot_loader::grub);
   auto first = l.text("/grub/grub.cfg");
-  CHECK(first.find("if source (tftp,10.77.0.1)/grub/$grub_cpu-$grub_platform/grub.cfg-01-$net_default_mac; then") !=
+  CHECK(first.find(
+            "if source (tftp,10.77.0.1)/grub/$grub_cpu-$grub_platform/grub.cfg-01-$net_default_mac; then") !=
         std::string::npos);
   CHECK(l.text("/grub/grub.cfg", asset_protocol::http).find("source (http,10.77.0.1:8080)/grub/") !=
         std::string::npos);
@@ -288,4 +291,20 @@ TEST_CASE("loaders: check() names what a profile's loader lacks") {
   l.remove("shim/shimx64.efi.signed");
   l.remove("grub/x86_64-efi-signed/grubnetx64.efi.signed");
   CHECK(ids() == "NL-BOOT-041 NL-BOOT-040 ");
+}
+
+TEST_CASE("loaders: iPXE goes first where a group asks for what only it can tell") {
+  loader_lab l(boot_loader::automatic, true);
+  profile other;
+  other.name = "other";
+  other.common.uki = "signed.efi";
+  l.options.profiles.push_back(other);
+  l.options.groups.push_back({"", {{"manufacturer", {"HP"}}}, "other", {}});
+  CHECK(l.ask(7).file == "snponly.efi");
+  CHECK(l.text("/ipxe?mac=52-54-00-0a-4d-11&arch=x86_64&platform=efi&manufacturer=HP", asset_protocol::http)
+            .find("boots other") != std::string::npos);
+  // Known from now on: the image itself.
+  CHECK(l.ask(7).file == "uki/52-54-00-0a-4d-11/other-amd64.efi");
+  // Where there is no iPXE, what is known decides.
+  CHECK(l.ask(11).file == "uki/52-54-00-0a-4d-11/other-arm64.efi");
 }

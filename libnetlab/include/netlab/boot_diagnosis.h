@@ -18,12 +18,12 @@ struct boot_step {
   duration last{};      // offset of the latest repeat
 };
 
-// A program that arrived whole, and yet the firmware asked for something to boot again at once: it was refused,
-// or it gave up.
+// A program that arrived whole, and yet the firmware asked for something to boot again at once: it was
+// refused, or it gave up.
 struct boot_return {
-  std::string program;  // "linux.efi, 34 MiB in 1.2 s"
-  duration after{};     // from the end of the transfer to the next request
-  unsigned times = 1;   // in a row
+  std::string program; // "linux.efi, 34 MiB in 1.2 s"
+  duration after{};    // from the end of the transfer to the next request
+  unsigned times = 1;  // in a row
   bool operator==(const boot_return&) const = default;
 };
 
@@ -34,10 +34,10 @@ struct boot_record {
   std::string architecture;
   wall_time started{};
   std::vector<boot_step> steps;
-  std::size_t omitted = 0; // steps of the middle that were dropped to bound memory
+  std::size_t omitted = 0;             // steps of the middle that were dropped to bound memory
   std::optional<boot_return> returned; // what this attempt follows upon; gone once something runs
-  boot_stage furthest{};   // the last station reached (refused and nak are none)
-  duration idle{};         // since the last step, by boot time
+  boot_stage furthest{};               // the last station reached (refused and nak are none)
+  duration idle{};                     // since the last step, by boot time
   bool ready() const { return furthest == boot_stage::ready; }
 };
 

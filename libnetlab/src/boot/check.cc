@@ -91,9 +91,11 @@ std::vector<check_issue> service::check() const {
       std::string arch(to_string(target));
       if (p.loader == boot_loader::shim && impl_->shim_path(target).empty())
         add(no_shim, log_level::warn,
-            "profile \"" + p.name + "\": " + arch + " machines need Debian's package shim-signed, and it is not "
-                                                    "there");
-      bool grub_needed = p.loader == boot_loader::grub || (p.loader == boot_loader::shim && files->uki.empty());
+            "profile \"" + p.name + "\": " + arch +
+                " machines need Debian's package shim-signed, and it is not "
+                "there");
+      bool grub_needed =
+          p.loader == boot_loader::grub || (p.loader == boot_loader::shim && files->uki.empty());
       if (grub_needed && impl_->grub_path(target, p.loader == boot_loader::shim).empty())
         add(no_grub, log_level::warn,
             "profile \"" + p.name + "\": " + arch + " machines need " +
@@ -137,13 +139,13 @@ std::vector<check_issue> service::check() const {
     for (const auto& s : g.match) {
       auto key = to_lower(s.key);
       auto selector = at + ".match." + s.key;
-      static constexpr std::string_view known[] = {"mac",      "uuid",         "serial",  "arch",        "name",
-                                                   "role",     "firmware",     "ip",      "hostname",    "tag",
-                                                   "product",  "manufacturer", "domain",  "instance_id"};
+      static constexpr std::string_view known[] = {"mac",     "uuid",         "serial", "arch",       "name",
+                                                   "role",    "firmware",     "ip",     "hostname",   "tag",
+                                                   "product", "manufacturer", "domain", "instance_id"};
       if (auto near = nearest_name(s.key, known); near && *near != s.key)
         add(bad_selector, log_level::warn,
-            label + ": \"" + printable(s.key) + "\" is a label or query parameter; is \"" + std::string(*near) +
-                "\" meant?");
+            label + ": \"" + printable(s.key) + "\" is a label or query parameter; is \"" +
+                std::string(*near) + "\" meant?");
       if (s.any.empty())
         add(bad_selector, log_level::error,
             label + ": " + printable(s.key) + " has an empty list and matches nothing", selector);

@@ -75,7 +75,8 @@ std::string service::impl::grub_path(cpu processor, bool secure) const {
   if (auto found = options.grub.find(std::string(to_string(processor))); found != options.grub.end())
     return is_regular_file(found->second) ? found->second : std::string{};
   auto name = "grubnet" + std::string(p->suffix) + ".efi";
-  std::vector<std::string> plain = {options.assets + "/" + name}, sealed = {options.assets + "/" + name + ".signed"};
+  std::vector<std::string> plain = {options.assets + "/" + name},
+                           sealed = {options.assets + "/" + name + ".signed"};
   for (const auto& folder : options.grub_folders) {
     auto base = folder + "/" + std::string(p->grub);
     plain.push_back(base + "/monolithic/" + name);
@@ -135,8 +136,8 @@ answer<std::string> service::impl::efi_program(const machine& m, const client_ki
   bool secure = c.profile->loader == boot_loader::shim;
   bool grub = files.uki.empty() || !secure;
   if (secure && shim_path(kind.cpu).empty())
-    return refuse(no_shim, asks + " must be given shim" + suffix + ".efi.signed by profile \"" + c.profile->name +
-                               "\", and it is not on this host");
+    return refuse(no_shim, asks + " must be given shim" + suffix + ".efi.signed by profile \"" +
+                               c.profile->name + "\", and it is not on this host");
   if (grub && grub_path(kind.cpu, secure).empty())
     return refuse(no_grub, asks + " must be given " + (secure ? "a signed GRUB" : "GRUB") + " for " +
                                std::string(to_string(kind.cpu)) + " by profile \"" + c.profile->name +

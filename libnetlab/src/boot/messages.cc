@@ -106,17 +106,20 @@ constexpr message override_set{
 constexpr message no_grub{
     "NL-BOOT-040", log_level::warn, "The machine must be given GRUB and there is none on this host.",
     "Install Debian's package grub-efi-amd64-bin, grub-efi-arm64-bin or grub-efi-ia32-bin (for loader = "
-    "\"shim\": grub-efi-amd64-signed or grub-efi-arm64-signed), or name the file: boot.service { grub = { … } }."};
-constexpr message no_shim{
-    "NL-BOOT-041", log_level::warn, "The machine must be given shim and there is none on this host.",
-    "Install Debian's package shim-signed of the machine's architecture, or name the file: boot.service { shim = "
-    "{ … } }."};
-constexpr message grub_over_http{
-    "NL-BOOT-042", log_level::warn,
-    "The machine uses UEFI HTTP boot, and its profile is started by GRUB. GRUB takes its network settings from "
-    "PXE only, so that it would stand at its prompt.",
-    "Switch the machine to PXE, or give the profile a uki or another loader. Most firmware tries PXE by itself "
-    "when HTTP boot gets nothing."};
+    "\"shim\": grub-efi-amd64-signed or grub-efi-arm64-signed), or name the file: boot.service { grub = { … "
+    "} }."};
+constexpr message no_shim{"NL-BOOT-041", log_level::warn,
+                          "The machine must be given shim and there is none on this host.",
+                          "Install Debian's package shim-signed of the machine's architecture, or name the "
+                          "file: boot.service { shim = "
+                          "{ … } }."};
+constexpr message grub_over_http{"NL-BOOT-042", log_level::warn,
+                                 "The machine uses UEFI HTTP boot, and its profile is started by GRUB. GRUB "
+                                 "takes its network settings from "
+                                 "PXE only, so that it would stand at its prompt.",
+                                 "Switch the machine to PXE, or give the profile a uki or another loader. "
+                                 "Most firmware tries PXE by itself "
+                                 "when HTTP boot gets nothing."};
 
 std::span<const message* const> messages() {
   static constexpr std::array all = {

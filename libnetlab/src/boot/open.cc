@@ -267,8 +267,7 @@ void service::impl::open_script(const asset_request& request, const text_map& qu
     auto other = tftp_base(request.server);
     in.tftp_kernel = url_for(values.front(), p, files->arch, other);
     if (!in.uki)
-      for (const auto& value : files->initrd)
-        in.tftp_initrd.push_back(url_for(value, p, files->arch, other));
+      for (const auto& value : files->initrd) in.tftp_initrd.push_back(url_for(value, p, files->arch, other));
   }
   auto text = grub ? grub_script(in) : ipxe_boot_script(in);
   if (!text)

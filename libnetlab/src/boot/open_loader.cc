@@ -13,8 +13,8 @@ tl::unexpected<error> not_here(const asset_request& request) {
 
 } // namespace
 
-// The names that decide() gives out, with the machine's MAC in them where the program or what it asks for next
-// depends on the machine; and the same names at the root, which tell the machine by its address.
+// The names that decide() gives out, with the machine's MAC in them where the program or what it asks for
+// next depends on the machine; and the same names at the root, which tell the machine by its address.
 bool service::impl::open_loader(const asset_request& request, const text_map& query, asset_reply_fn& reply) {
   auto file = std::string_view(request.path).substr(1);
   node_identity seen;
@@ -56,8 +56,8 @@ bool service::impl::open_loader(const asset_request& request, const text_map& qu
 }
 
 // shim asks for "grubx64.efi" whatever that shall be.
-void service::impl::open_second_stage(const asset_request& request, machine m, cpu processor, std::string shown,
-                                      asset_reply_fn reply) {
+void service::impl::open_second_stage(const asset_request& request, machine m, cpu processor,
+                                      std::string shown, asset_reply_fn reply) {
   m.facts.cpu = processor;
   auto say_no = [this, reply](const machine& asks, const refusal& why) {
     tell(asks, why, false);
@@ -95,8 +95,8 @@ void service::impl::open_grub(const asset_request& request, std::string_view res
     auto base = request.protocol == asset_protocol::tftp ? tftp_base(request.server) : base_url(request);
     auto text = first_grub_script(base);
     if (!text) return reply(fail(errc::refused, text.error().message, "boot.grub"));
-    return send_text(request, who(request, {}), std::move(*text), "text/plain; charset=utf-8", std::nullopt, {},
-                     std::move(reply));
+    return send_text(request, who(request, {}), std::move(*text), "text/plain; charset=utf-8", std::nullopt,
+                     {}, std::move(reply));
   }
   auto platform = rest.substr(0, slash), file = rest.substr(slash + 1);
   auto processor = cpu_of_grub(platform);

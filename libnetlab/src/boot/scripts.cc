@@ -93,8 +93,8 @@ result<std::string> grub_path(std::string_view url) {
 } // namespace
 
 std::string first_script(const std::map<std::string, std::string>& query) {
-  // The address is relative: whoever reached this script reaches the next one in the same way. The numbers are
-  // the asset tag of SMBIOS's baseboard table (SMBIOS 3.6 §7.3).
+  // The address is relative: whoever reached this script reaches the next one in the same way. The numbers
+  // are the asset tag of SMBIOS's baseboard table (SMBIOS 3.6 §7.3).
   static constexpr std::pair<std::string_view, std::string_view> told[] = {
       {"mac", "${mac:hexhyp}"},
       {"uuid", "${uuid}"},
@@ -220,7 +220,8 @@ result<std::string> grub_script(const script_input& in) {
   if (choice) {
     auto other = grub_commands(in.tftp_kernel, in.tftp_initrd, in.args, in.uki, "    ");
     if (!other) return other;
-    // Under Secure Boot GRUB loads no modules, and the one for HTTP is seldom built in; insmod claims success.
+    // Under Secure Boot GRUB loads no modules, and the one for HTTP is seldom built in; insmod claims
+    // success.
     out += "  set over=tftp\n"
            "  if [ \"$lockdown\" != y ]; then\n"
            "    if insmod http; then set over=http; fi\n"

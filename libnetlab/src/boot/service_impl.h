@@ -59,7 +59,7 @@ struct service::impl : std::enable_shared_from_this<service::impl> {
     boot::cpu cpu = cpu::unknown;
     std::string firmware;
     boot_time at{};
-    std::string loader; // asked for last
+    std::string loader;                  // asked for last
     std::optional<boot_time> ipxe_given; // our iPXE went to it whole, in place of its card's own
     std::deque<boot_time> loads;
     text_map told; // by its loader: told_by_loader()
@@ -147,8 +147,8 @@ struct service::impl : std::enable_shared_from_this<service::impl> {
   machine who(const asset_request& request, const text_map& query);
 };
 
-std::string_view efi_suffix(cpu processor);       // "x64", "aa64" …; empty where UEFI has none
-cpu cpu_of_grub(std::string_view platform);       // "arm64-efi" → arm64
+std::string_view efi_suffix(cpu processor); // "x64", "aa64" …; empty where UEFI has none
+cpu cpu_of_grub(std::string_view platform); // "arm64-efi" → arm64
 bool is_url(std::string_view value);
 bool is_regular_file(const std::string& path);
 text_map parse_query(std::string_view query);

@@ -134,8 +134,10 @@ const message boot_program_returned{
     "NL-BOOT-120", log_level::warn,
     "The node fetched its boot program whole, and its firmware asked for something to boot again at once. "
     "Firmware with Secure Boot does that to a program without a signature that it trusts.",
-    "Look at the node's screen (\"Access Denied\", \"Security Violation\"). With Secure Boot give the profile "
-    "loader = \"shim\", or switch Secure Boot off. A program of the wrong architecture is turned away in the same "
+    "Look at the node's screen (\"Access Denied\", \"Security Violation\"). With Secure Boot give the "
+    "profile "
+    "loader = \"shim\", or switch Secure Boot off. A program of the wrong architecture is turned away in the "
+    "same "
     "manner, and one that finds no network card gives up."};
 
 } // namespace netlab::messages

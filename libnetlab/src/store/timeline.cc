@@ -34,7 +34,7 @@ struct timeline::impl {
     boot_time first{}, last{};
     bool loader = false;           // a boot file was fetched in this boot
     bool ack_after_loader = false; // and an address given after it
-    std::string whole; // the program that arrived last, while nothing tells that it runs
+    std::string whole;             // the program that arrived last, while nothing tells that it runs
     boot_time whole_at{};
     std::vector<std::string> keys;
   };
