@@ -1,5 +1,6 @@
 #include "boot.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "api.h"
@@ -32,10 +33,13 @@ std::vector<option> file_options() {
 
 constexpr const char* who_help =
     "who: a table of mac, uuid, serial, arch, name, role, firmware, ip, hostname (of its lease), "
-    "manufacturer, "
-    "product, instance_id, tag, a label or a query parameter, where * and ? are wildcards and a list means "
-    "any "
-    "of it; or a function that gets the machine and says whether it belongs here";
+    "manufacturer, product, instance_id, tag, a label or a query parameter, where * and ? are wildcards and "
+    "a list means any of it; or a function that gets the machine and says whether it belongs here";
+
+constexpr const char* loader_help =
+    "what UEFI machines start first: iPXE or, where there is none, one EFI program (auto); netlab's iPXE "
+    "even where the card has its own (ipxe); GRUB (grub); shim and then a signed GRUB or the signed uki, "
+    "for Secure Boot (shim)";
 
 schema boot_schema() {
   schema s;
@@ -45,12 +49,8 @@ schema boot_schema() {
   auto profile = file_options();
   for (const char* arch : {"amd64", "arm64", "i386", "arm", "riscv64"})
     profile.push_back(optional(arch, type::table(file_options()), std::string("what differs on ") + arch));
-  profile.push_back(with_default("loader", type::enumeration({"auto", "ipxe", "grub", "shim"}), "auto",
-                                 "what UEFI machines start first: iPXE or, where there is none, one EFI "
-                                 "program (auto); netlab's iPXE even "
-                                 "where the card has its own (ipxe); GRUB (grub); shim and then a signed "
-                                 "GRUB or the signed uki, for Secure "
-                                 "Boot (shim)"));
+  profile.push_back(
+      with_default("loader", type::enumeration({"auto", "ipxe", "grub", "shim"}), "auto", loader_help));
   profile.push_back(
       optional("config", document_type(), std::string("the machine config, at /config") + document_help));
   profile.push_back(
@@ -84,8 +84,7 @@ schema boot_schema() {
               optional("metadata", type::data(), "for templates and /metadata"),
           })),
           "who boots what: a function that says yes wins, then most selectors, then the recipe's order; no "
-          "match "
-          "is the default"),
+          "match is the default"),
       optional("url", type::url("http,https"),
                "the address of this service for clients; by default the one that each client asked"),
       optional("ipxe", type::map(type::path()),
@@ -248,8 +247,8 @@ std::function<bool(const boot::machine_facts&)> make_decision(host& h, shared_re
   auto name = "boot.service groups[" + std::to_string(number) + "].match";
   return [&h, fn, name](const boot::machine_facts& facts) {
     bool yes = false;
-    auto asked = h.tasks().ask(
-        *fn, name, [&](lua_State* L) { return push_machine(L, facts), 1; },
+    auto asked = h.ask(
+        fn, name, [&](lua_State* L) { return push_machine(L, facts), 1; },
         [&](lua_State* L, int first, int count) { yes = count >= 1 && lua_toboolean(L, first) != 0; });
     if (!asked) h.world().log(messages::task_failed, name + ": " + asked.error().message);
     return asked && yes;
@@ -307,6 +306,9 @@ result<object_ptr> create_boot(host& h, const options& o) {
     }
     if (auto metadata = entry.maybe<std::shared_ptr<const json>>("metadata"))
       flatten(**metadata, "", g.metadata);
+    out->asks_lease_names =
+        out->asks_lease_names || g.decide ||
+        std::any_of(g.match.begin(), g.match.end(), [](const auto& one) { return one.key == "hostname"; });
     s.groups.push_back(std::move(g));
   }
   return out;
@@ -345,6 +347,10 @@ void boot_object::make(host& h, bool running) {
   world.log = h.world().log;
   world.on_event = [&h](const boot_event& e) { h.tell(e); };
   world.use(h.nodes());
+  world.lease_name = [&h](const node_identity& who) {
+    auto found = who.mac ? h.lease_names().find(*who.mac) : h.lease_names().end();
+    return found == h.lease_names().end() ? std::string{} : found->second;
+  };
   if (running) {
     world.home = &h.world().scheduler;
     world.worker = &h.bytes().scheduler;

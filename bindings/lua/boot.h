@@ -18,6 +18,7 @@ public:
   std::vector<std::shared_ptr<boot_source_handle>> sources;
   std::string assets; // as the recipe wrote it; relative to the state folder
   bool has_http = false, has_tftp = false;
+  bool asks_lease_names = false; // a group may match by what a lease calls its machine
 
   bool fits(std::string_view kind) const override { return kind == "asset.source"; }
   std::string default_name() const override { return "boot"; }

@@ -49,6 +49,12 @@ void push_lease(lua_State* L, host& h, const lease& l) {
   push(L, out);
 }
 
+namespace {
+void learn_name(host& h, const lease& l) {
+  if (!l.hostname.empty()) h.lease_names()[l.mac] = l.hostname;
+}
+} // namespace
+
 dhcp_service::dhcp_service() = default;
 dhcp_service::~dhcp_service() = default;
 
@@ -124,12 +130,16 @@ result<void> dhcp_service::start(host& h) {
     if (watch_ && e.message_id == dhcp::messages::other_server.id) watch_->look();
     h.tell(e);
   };
-  if (on_lease)
-    settings.on_lease = [this, &h](const lease& l) {
-      h.notify(on_lease, "dhcp.server on_lease", [&](lua_State* L) { return push_lease(L, h, l), 1; });
+  bool names = boot && boot->asks_lease_names;
+  if (on_lease || names)
+    settings.on_lease = [this, &h, names](const lease& l) {
+      if (names) learn_name(h, l);
+      if (on_lease)
+        h.notify(on_lease, "dhcp.server on_lease", [&](lua_State* L) { return push_lease(L, h, l), 1; });
     };
   settings.on_lease_end = [this, &h](const lease& l, dhcp::end_reason why) {
     h.nodes().forget_address(l.address);
+    h.lease_names().erase(l.mac);
     h.notify(on_lease_end, "dhcp.server on_lease_end", [&](lua_State* L) {
       push_lease(L, h, l);
       push(L, dhcp::to_string(why));
@@ -139,6 +149,8 @@ result<void> dhcp_service::start(host& h) {
   auto server = dhcp::server::start(h.world(), *merged_, settings);
   if (!server) return tl::unexpected(server.error());
   server_ = std::move(*server);
+  if (names)
+    for (const auto& l : server_->leases()) learn_name(h, l);
   h.story().add_evidence([this](const boot_record& boot, boot_evidence& out) {
     // Beside a proxy another server is as it should be, unless it gives the machine no address.
     const auto& last = boot.steps.back().event;

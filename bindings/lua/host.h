@@ -11,6 +11,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "netlab/nodes.h"
@@ -54,6 +55,8 @@ public:
   lua::tasks& tasks() { return *tasks_; }
   lua::graph& graph() { return *graph_; }
   node_directory& nodes() { return *nodes_; }
+  // What the leases that run now call their machines: DHCP servers write it, boot services match by it.
+  std::unordered_map<mac_address, std::string>& lease_names() { return lease_names_; }
   lua::story& story() { return *story_; }
   lua::plugins& plugins() { return *plugins_; }
   const api& described() const { return api_; }
@@ -129,6 +132,7 @@ private:
   std::map<std::string, std::string> sources_; // of the files that mistakes point into
   // The graph goes after the VM: userdata refers to objects, objects hold references into the VM.
   std::unique_ptr<node_directory> nodes_;
+  std::unordered_map<mac_address, std::string> lease_names_;
   std::unique_ptr<vm> vm_;
   std::unique_ptr<lua::graph> graph_;
   std::unique_ptr<lua::plugins> plugins_;

@@ -292,3 +292,19 @@ TEST_CASE("loaders: check() names what a profile's loader lacks") {
   l.remove("grub/x86_64-efi-signed/grubnetx64.efi.signed");
   CHECK(ids() == "NL-BOOT-041 NL-BOOT-040 ");
 }
+
+TEST_CASE("loaders: iPXE goes first where a group asks for what only it can tell") {
+  loader_lab l(boot_loader::automatic, true);
+  profile other;
+  other.name = "other";
+  other.common.uki = "signed.efi";
+  l.options.profiles.push_back(other);
+  l.options.groups.push_back({"", {{"manufacturer", {"HP"}}}, "other", {}});
+  CHECK(l.ask(7).file == "snponly.efi");
+  CHECK(l.text("/ipxe?mac=52-54-00-0a-4d-11&arch=x86_64&platform=efi&manufacturer=HP", asset_protocol::http)
+            .find("boots other") != std::string::npos);
+  // Known from now on: the image itself.
+  CHECK(l.ask(7).file == "uki/52-54-00-0a-4d-11/other-amd64.efi");
+  // Where there is no iPXE, what is known decides.
+  CHECK(l.ask(11).file == "uki/52-54-00-0a-4d-11/other-arm64.efi");
+}

@@ -120,8 +120,8 @@ std::span<const std::string_view> told_by_loader();
 
 // The winner: a function that says yes, then most selectors, then the recipe's order; null when none matches.
 const group* select_group(std::span<const group> groups, const machine_facts& facts);
-// The winner if the machine's boot loader, once it runs, told what told_by_loader() names and it fits; the
-// same as select_group() when nothing is left to be told.
+// The winner if the machine's boot loader, once it runs, told the manufacturer and product that a group
+// wants; the same as select_group() when they are known or nobody asks.
 const group* select_group_later(std::span<const group> groups, const machine_facts& facts);
 // Whether one group matches; exposed because `netlab check` explains near misses.
 bool matches(const group& g, const machine_facts& facts);

@@ -196,16 +196,18 @@ boot_reply service::impl::decide(const boot_request& request) {
   auto chosen = choose(m);
   // A group may ask for what only a boot loader tells: then iPXE goes first, and its script decides.
   const auto* later = select_group_later(options.groups, m.facts);
-  if (later && (!chosen || later != chosen->group) && !override_for(m) && profiles.contains(later->profile) &&
-      (kind.firmware == firmware::bios || kind.firmware == firmware::uefi) &&
-      !loader_path(kind.firmware == firmware::bios ? "bios" : std::string(to_string(kind.cpu))).empty())
-    chosen = choice{profiles.at(later->profile), later};
+  bool undecided = later && (!chosen || later != chosen->group) && !override_for(m);
+  if (undecided && (kind.firmware == firmware::bios || kind.firmware == firmware::uefi)) {
+    auto key = kind.firmware == firmware::bios ? std::string("bios") : std::string(to_string(kind.cpu));
+    if (!loader_path(key).empty()) return loader(key);
+  }
   if (!chosen) return refused(std::move(reply), m, chosen.error());
   auto files = resolve(*chosen->profile, kind.cpu);
   if (!files)
     return refused(std::move(reply), m,
                    {files.error().code == errc::not_found ? &no_variant : &bad_profile,
                     m.label() + " (" + kind.name + "): " + files.error().message});
+
   auto grub_or_shim = [&]() -> boot_reply {
     auto name = efi_program(m, kind, *chosen, *files);
     if (!name) return refused(reply, m, name.error());

@@ -137,9 +137,12 @@ const group* select_group(std::span<const group> groups, const machine_facts& fa
 
 const group* select_group_later(std::span<const group> groups, const machine_facts& facts) {
   auto untold = [&](const selector& s) {
-    auto keys = told_by_loader();
-    return std::find(keys.begin(), keys.end(), s.key) != keys.end() && value_of(facts, s.key).empty();
+    return (s.key == "manufacturer" || s.key == "product") && value_of(facts, s.key).empty();
   };
+  bool asked = std::any_of(groups.begin(), groups.end(), [&](const group& g) {
+    return std::any_of(g.match.begin(), g.match.end(), untold);
+  });
+  if (!asked) return nullptr;
   return winner(groups, [&](const group& g) {
     if (g.decide) return g.decide(facts);
     return std::all_of(g.match.begin(), g.match.end(),
