@@ -9,6 +9,7 @@ api describe_everything() {
   bind_args(out);
   bind_assets(out);
   bind_boot(out);
+  bind_boot_assets(out);
   bind_clock(out);
   bind_dhcp(out);
   bind_err(out);
@@ -23,6 +24,7 @@ api describe_everything() {
   bind_probe(out);
   bind_process(out);
   bind_state(out);
+  bind_talos(out);
   bind_tasks(out);
   bind_template(out);
   bind_test(out);

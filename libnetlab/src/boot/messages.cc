@@ -102,6 +102,17 @@ constexpr message bad_argument{
 constexpr message override_set{
     "NL-BOOT-025", log_level::info,
     "An operator chose another profile for a machine's next boot, or that choice ended.", ""};
+constexpr message asset_fetching{
+    "NL-BOOT-040", log_level::info,
+    "A machine asked for something that needs a file which is still being fetched from its source. iPXE is "
+    "told how far it is and asks again; other loaders wait some seconds for the answer.",
+    "Nothing: the machine goes on when the file is here. netlab status shows how far it is."};
+constexpr message asset_unavailable{
+    "NL-BOOT-041", log_level::warn,
+    "A machine asked for something that needs a file which could not be fetched from its source, and there "
+    "is no copy of it here.",
+    "The line has the reason; netlab tries again by itself. A file put into the assets folder by hand is "
+    "served as well."};
 
 std::span<const message* const> messages() {
   static constexpr std::array all = {
@@ -113,7 +124,7 @@ std::span<const message* const> messages() {
       &bad_profile,     &pi_files_missing, &second_default_group,
       &bad_name,        &outside_assets,   &bad_selector,
       &url_not_fetched, &no_groups,        &bad_argument,
-      &override_set,
+      &override_set,    &asset_fetching,   &asset_unavailable,
   };
   return all;
 }

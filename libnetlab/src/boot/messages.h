@@ -7,6 +7,6 @@ namespace netlab::boot {
 extern const message no_group, unknown_profile, no_variant, uki_on_bios, no_ipxe, no_stub, asset_missing,
     loader_loop, unsupported_machine, no_tftp, no_http, template_failed, uki_failed, document_failed,
     no_document, bad_profile, pi_files_missing, second_default_group, bad_name, outside_assets, bad_selector,
-    url_not_fetched, no_groups, bad_argument, override_set;
+    url_not_fetched, no_groups, bad_argument, override_set, asset_fetching, asset_unavailable;
 
 } // namespace netlab::boot

@@ -144,6 +144,15 @@ std::string ipxe_refusal_script(std::string_view boot_url, std::string_view id, 
   return out;
 }
 
+std::string ipxe_wait_script(std::string_view boot_url, std::string_view what) {
+  std::string out = "#!ipxe\n";
+  out += "echo netlab: " + for_echo(what) + "\n";
+  out += ":failed\n";
+  // An hour's worth: an initramfs may come over a slow line.
+  out += retry(boot_url, "netlab-waits", 1200, 3);
+  return out;
+}
+
 result<std::string> grub_script(const script_input& in) {
   for (const auto& arg : in.args)
     for (unsigned char c : arg)

@@ -26,6 +26,8 @@ result<std::string> ipxe_boot_script(const script_input& in);
 std::string ipxe_refusal_script(std::string_view boot_url, std::string_view id, std::string_view reason,
                                 std::string_view remedy);
 // errc::unsupported for URLs that GRUB cannot read.
+// What iPXE shows and does while a file is fetched: it asks again every few seconds.
+std::string ipxe_wait_script(std::string_view boot_url, std::string_view what);
 result<std::string> grub_script(const script_input& in);
 std::string grub_refusal_script(std::string_view id, std::string_view reason);
 
