@@ -51,11 +51,13 @@ schema boot_schema() {
       optional("name", type::string(), "how messages and commands call it"),
       optional("nodes", type::handle("nodes"),
                "the lab's machines; every netlab.nodes counts, this one documents it"),
-      with_default("assets", type::one_of({type::string(), type::handle("boot.assets")}), "assets",
-                   "the folder of kernels and initrds, in the state folder, or the netlab.boot.assets that fill it"),
+      with_default(
+          "assets", type::one_of({type::string(), type::handle("boot.assets")}), "assets",
+          "the folder of kernels and initrds, in the state folder, or the netlab.boot.assets that fill it"),
       with_default("fetch", type::boolean(), true,
                    "fetch the URLs of profiles once and serve the copy; false: machines get the URLs"),
-      required("profiles", type::map(type::one_of({type::table(std::move(profile)), type::handle("talos.profile")})),
+      required("profiles",
+               type::map(type::one_of({type::table(std::move(profile)), type::handle("talos.profile")})),
                "what can be booted, by name"),
       optional(
           "groups",
@@ -215,7 +217,8 @@ result<void> take_url(fetching& files, std::string& value, const std::string& ar
   return files.add(std::move(w));
 }
 
-result<void> take_urls(fetching& files, boot::boot_files& from, const std::string& arch, const std::string& at) {
+result<void> take_urls(fetching& files, boot::boot_files& from, const std::string& arch,
+                       const std::string& at) {
   auto take = [&](std::string& value, const std::string& option) -> result<void> {
     auto ok = take_url(files, value, arch);
     if (!ok) return fail(ok.error().code, ok.error().message, at + "." + option);

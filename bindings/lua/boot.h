@@ -10,8 +10,8 @@
 
 namespace netlab::lua {
 
-// What a profile's config, generic, ignition and cloud may be, and the document made of it; null when the option
-// is not given.
+// What a profile's config, generic, ignition and cloud may be, and the document made of it; null when the
+// option is not given.
 option_type document_type();
 boot::document_fn make_document(host& h, const options& o, const std::string& option_name);
 

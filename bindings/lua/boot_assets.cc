@@ -16,30 +16,33 @@ namespace {
 schema assets_schema() {
   schema s;
   s.name = "boot.assets";
-  s.help = "Files of the assets folder that are fetched from elsewhere, checked, and served from the copy here.";
+  s.help =
+      "Files of the assets folder that are fetched from elsewhere, checked, and served from the copy here.";
   s.options = {
       optional("name", type::string(), "how messages and commands call it"),
       with_default("folder", type::string(), "assets", "the assets folder, in the state folder"),
-      required("files",
-               type::map(type::one_of(
-                   {type::string(),
-                    type::table({
-                        required("url", type::string(),
-                                 "http://…, https://…, or oci://registry/repository:tag#file for a file of an "
-                                 "artifact in a registry (oci+http:// without TLS)"),
-                        optional("sha256", type::string(), "the checksum that it must have, 64 digits"),
-                        optional("sha512", type::string(), "the same with 128 digits"),
-                        optional("checksums", type::url(),
-                                 "a list of checksums that names it, as sha256sum and sha512sum write it"),
-                        optional("arch", type::enumeration({"amd64", "arm64", "i386", "arm", "riscv64"}),
-                                 "of an OCI image that is made for several processors"),
-                    })})),
-               "asset names to the URLs that they come from"),
+      required(
+          "files",
+          type::map(type::one_of(
+              {type::string(),
+               type::table({
+                   required("url", type::string(),
+                            "http://…, https://…, or oci://registry/repository:tag#file for a file of an "
+                            "artifact in a registry (oci+http:// without TLS)"),
+                   optional("sha256", type::string(), "the checksum that it must have, 64 digits"),
+                   optional("sha512", type::string(), "the same with 128 digits"),
+                   optional("checksums", type::url(),
+                            "a list of checksums that names it, as sha256sum and sha512sum write it"),
+                   optional("arch", type::enumeration({"amd64", "arm64", "i386", "arm", "riscv64"}),
+                            "of an OCI image that is made for several processors"),
+               })})),
+          "asset names to the URLs that they come from"),
       with_default("concurrency", type::integer(1, 64), 4, "transfers at a time"),
       with_default("refresh", type::duration(), "24h",
                    "how often a file without a checksum in the recipe is compared with its source"),
       with_default("retry", type::duration(), "5s", "the pause after a failure; it doubles up to 15 minutes"),
-      with_default("stall", type::duration(), "30s", "a transfer without a byte for this long is begun again"),
+      with_default("stall", type::duration(), "30s",
+                   "a transfer without a byte for this long is begun again"),
       with_default("keep_free", type::size(), "64MiB", "how much of the disk is left to leases and others"),
       with_default("verify", type::boolean(), true, "check the sources' certificates"),
       optional("ca_file", type::path(), "certificates to trust instead of the system's"),
@@ -105,7 +108,8 @@ result<object_ptr> create_assets(host& h, const options& o) {
     bool short_form = item.value.is<std::string>();
     if (auto ok = out->files.add(std::move(*file)); !ok) {
       const auto& op = ok.error().op;
-      return fail(ok.error().code, ok.error().message, short_form || op.empty() || op == "name" ? at : at + "." + op);
+      return fail(ok.error().code, ok.error().message,
+                  short_form || op.empty() || op == "name" ? at : at + "." + op);
     }
   }
   if (auto accounts = o.maybe<value_map>("credentials"))

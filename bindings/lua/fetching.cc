@@ -51,11 +51,12 @@ result<void> fetching::start(host& h, const std::string& folder) {
   }
   thread_ = std::make_unique<own_thread>();
   auto& l = thread_->loop;
-  runtime world{l.clock(),     l.scheduler(),   l.random(),    l.net(),           l.files(),
+  runtime world{l.clock(),     l.scheduler(),  l.random(),    l.net(),          l.files(),
                 l.processes(), *thread_->http, h.world().log, h.world().metrics};
-  thread_->fetcher = std::make_unique<fetch::fetcher>(world, settings, [&control, tell_here](const auto& state) {
-    control.post([tell_here, state] { tell_here(state); });
-  });
+  thread_->fetcher =
+      std::make_unique<fetch::fetcher>(world, settings, [&control, tell_here](const auto& state) {
+        control.post([tell_here, state] { tell_here(state); });
+      });
   for (auto& file : files_) thread_->fetcher->add(file);
   l.scheduler().post([f = thread_->fetcher.get()] { f->start(); });
   thread_->thread = std::thread([&l] { l.run(); });
@@ -75,7 +76,8 @@ json fetching::status() const {
   auto states = library_->states();
   for (const auto& s : states) {
     ready += s.usable;
-    json entry = {{"name", s.name}, {"state", to_string(s.phase)}, {"usable", s.usable}, {"words", s.words()}};
+    json entry = {
+        {"name", s.name}, {"state", to_string(s.phase)}, {"usable", s.usable}, {"words", s.words()}};
     if (s.phase == fetch::file_phase::fetching) {
       entry["bytes"] = s.bytes;
       entry["size"] = s.size;

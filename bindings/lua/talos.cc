@@ -25,38 +25,45 @@ schema profile_schema() {
   s.options = {
       optional("name", type::string(), "how messages call it"),
       required("version", type::string(), "the release, such as \"v1.11.3\""),
-      optional("extensions", type::list(type::string()), "system extensions, such as \"siderolabs/tailscale\""),
+      optional("extensions", type::list(type::string()),
+               "system extensions, such as \"siderolabs/tailscale\""),
       optional("kernel_args", type::list(type::string()),
                "kernel arguments that the factory puts into the image, beside its own"),
-      optional("args", type::list(type::string()),
-               "kernel arguments that netlab adds for each machine, {{name}} filled in; by default those that "
-               "lead to config"),
-      optional("config", document_type(),
-               "the machine config, at /config: a file beside the recipe, or a function that returns its name, "
-               "{ text = \"…\" }, or nil and why"),
+      optional(
+          "args", type::list(type::string()),
+          "kernel arguments that netlab adds for each machine, {{name}} filled in; by default those that "
+          "lead to config"),
+      optional(
+          "config", document_type(),
+          "the machine config, at /config: a file beside the recipe, or a function that returns its name, "
+          "{ text = \"…\" }, or nil and why"),
       with_default("arch", type::list(type::enumeration({"amd64", "arm64"})), json::array({"amd64", "arm64"}),
                    "the processors to fetch it for"),
       with_default("platform", type::string(), "metal", "Talos' platform, part of the factory's file names"),
-      with_default("uki", type::boolean(), false,
-                   "boot the factory's unified image, for UEFI firmware only; what it is told is in kernel_args"),
+      with_default(
+          "uki", type::boolean(), false,
+          "boot the factory's unified image, for UEFI firmware only; what it is told is in kernel_args"),
       with_default("secureboot", type::boolean(), false, "the signed unified image, for Secure Boot"),
       optional("overlay",
                type::table({required("name", type::string(), "such as \"rpi_generic\""),
                             required("image", type::string(), "such as \"siderolabs/sbc-raspberrypi\""),
                             optional("options", type::data(), "the overlay's own")}),
                "an overlay for single-board computers"),
-      optional("schematic", type::string(), "the id of a schematic that the factory has, instead of the above"),
+      optional("schematic", type::string(),
+               "the id of a schematic that the factory has, instead of the above"),
       optional("checksums", type::map(type::string()),
                "checksums by the factory's file names: [\"kernel-amd64\"] = \"sha256:…\""),
-      with_default("factory", type::url(), "https://factory.talos.dev", "the Image Factory, or a mirror of it"),
+      with_default("factory", type::url(), "https://factory.talos.dev",
+                   "the Image Factory, or a mirror of it"),
   };
-  s.example = "local boot = netlab.boot.service {\n"
-              "  profiles = { talos = netlab.talos.profile {\n"
-              "    version = \"v1.11.3\", extensions = { \"siderolabs/tailscale\" },\n"
-              "    config = function(node) return \"machines/\" .. (node.role or \"worker\") .. \".yaml\" end,\n"
-              "  } },\n"
-              "  groups = { { profile = \"talos\" } },\n"
-              "}";
+  s.example =
+      "local boot = netlab.boot.service {\n"
+      "  profiles = { talos = netlab.talos.profile {\n"
+      "    version = \"v1.11.3\", extensions = { \"siderolabs/tailscale\" },\n"
+      "    config = function(node) return \"machines/\" .. (node.role or \"worker\") .. \".yaml\" end,\n"
+      "  } },\n"
+      "  groups = { { profile = \"talos\" } },\n"
+      "}";
   return s;
 }
 
@@ -95,20 +102,24 @@ result<fetch::factory_model> read_model(const options& o) {
   for (std::size_t i = 0; i < s.extensions.size(); ++i)
     if (!is_extension(s.extensions[i]))
       return wrong("extensions[" + std::to_string(i + 1) + "]",
-                   "expected an extension such as \"siderolabs/tailscale\", got \"" + printable(s.extensions[i]) + "\"");
+                   "expected an extension such as \"siderolabs/tailscale\", got \"" +
+                       printable(s.extensions[i]) + "\"");
   for (std::size_t i = 0; i < s.kernel_args.size(); ++i) {
     const auto& arg = s.kernel_args[i];
     auto at = "kernel_args[" + std::to_string(i + 1) + "]";
-    if (std::any_of(arg.begin(), arg.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }) || arg.empty())
+    if (std::any_of(arg.begin(), arg.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }) ||
+        arg.empty())
       return wrong(at, "a kernel argument holds printable characters");
     if (arg.find("{{") != std::string::npos)
-      return wrong(at, "the factory puts kernel_args into the image, so that nothing can be filled in: write it "
-                       "in args");
+      return wrong(at,
+                   "the factory puts kernel_args into the image, so that nothing can be filled in: write it "
+                   "in args");
   }
   if (auto overlay = o.maybe<options>("overlay")) {
     s.overlay_name = overlay->get<std::string>("name");
     s.overlay_image = overlay->get<std::string>("image");
-    if (auto data = overlay->maybe<std::shared_ptr<const json>>("options")) s.overlay_options = (*data)->dump();
+    if (auto data = overlay->maybe<std::shared_ptr<const json>>("options"))
+      s.overlay_options = (*data)->dump();
   }
   if (auto id = o.maybe<std::string>("schematic")) {
     if (id->size() != 64 || id->find_first_not_of("0123456789abcdef") != std::string::npos)
@@ -136,7 +147,8 @@ result<object_ptr> create_profile(host& h, const options& o) {
   auto shared = std::make_shared<const fetch::factory_model>(*model);
   // The id is the factory's to give; the folder's name must be known before anybody is asked.
   auto identity = model->factory + " " + (model->id.empty() ? model->schematic : model->id);
-  auto folder = "talos/" + model->version + "/" + to_hex(byte_view(sha256_of(as_bytes(identity))).first(6)) + "/";
+  auto folder =
+      "talos/" + model->version + "/" + to_hex(byte_view(sha256_of(as_bytes(identity))).first(6)) + "/";
   auto checksums = o.maybe<value_map>("checksums").value_or(value_map{});
   std::vector<std::string> known;
   auto want = [&](const std::string& file) -> result<std::string> {
@@ -177,8 +189,9 @@ result<object_ptr> create_profile(host& h, const options& o) {
     if (std::find(known.begin(), known.end(), item.name) == known.end()) {
       std::vector<std::string_view> names(known.begin(), known.end());
       auto near = nearest_name(item.name, names);
-      return wrong("checksums." + item.name, "no such file is fetched" +
-                                                 (near ? " (did you mean \"" + std::string(*near) + "\"?)" : std::string()));
+      return wrong("checksums." + item.name,
+                   "no such file is fetched" +
+                       (near ? " (did you mean \"" + std::string(*near) + "\"?)" : std::string()));
     }
   out->profile.config = make_document(h, o, "config");
   if (!uki) {
@@ -188,7 +201,8 @@ result<object_ptr> create_profile(host& h, const options& o) {
       out->profile.common.args = std::vector<std::string>{"talos.config={{boot_url}}/config?mac=${mac}"};
   } else if (o.has("config")) {
     auto args = o.list<std::string>("kernel_args");
-    bool leads = std::any_of(args.begin(), args.end(), [](const auto& a) { return a.starts_with("talos.config="); });
+    bool leads =
+        std::any_of(args.begin(), args.end(), [](const auto& a) { return a.starts_with("talos.config="); });
     if (!leads && !o.has("schematic"))
       out->notes.push_back("a unified image finds its config only by its own kernel arguments: add "
                            "\"talos.config=http://…:8080/config?mac=${mac}\" to kernel_args");
@@ -200,7 +214,10 @@ result<object_ptr> create_profile(host& h, const options& o) {
 
 void bind_talos(api& a) {
   a.constructor(profile_schema(), "talos.profile", create_profile);
-  a.kind({"talos.profile", "A Talos image of an Image Factory: goes into `profiles` of a boot service.", {}, {}});
+  a.kind({"talos.profile",
+          "A Talos image of an Image Factory: goes into `profiles` of a boot service.",
+          {},
+          {}});
 }
 
 } // namespace netlab::lua

@@ -9,8 +9,8 @@
 
 namespace netlab::lua {
 
-// netlab.talos.profile: a boot profile and the files that an Image Factory makes for it. A boot service takes it
-// where a profile may stand, and has the files fetched.
+// netlab.talos.profile: a boot profile and the files that an Image Factory makes for it. A boot service takes
+// it where a profile may stand, and has the files fetched.
 class talos_profile final : public object {
 public:
   boot::profile profile; // its name is the boot service's to give

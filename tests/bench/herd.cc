@@ -1,12 +1,13 @@
-// Many machines that netboot at the same moment, each with an address of its own: DHCP as firmware, the loader over
-// TFTP, DHCP as iPXE, two scripts, kernel and initrd over HTTP. Beside them ordinary DHCP clients ask at a steady
-// pace, before the herd comes and while it is there.
+// Many machines that netboot at the same moment, each with an address of its own: DHCP as firmware, the
+// loader over TFTP, DHCP as iPXE, two scripts, kernel and initrd over HTTP. Beside them ordinary DHCP clients
+// ask at a steady pace, before the herd comes and while it is there.
 //
 //   netlab-bench-herd --server IP --relay IP [--interface eth0] [--nodes 200] [--quiet 2]
 //
-// The machines speak through a relay agent's address, because 200 of them on one card have no other way to be told
-// apart by IPv4. Prints one line of JSON: how many reached their kernel, times to the first byte (ms), the whole
-// (s), bytes, and DHCP's times without and with the herd (ms). Exit code 1 when nothing could be measured.
+// The machines speak through a relay agent's address, because 200 of them on one card have no other way to be
+// told apart by IPv4. Prints one line of JSON: how many reached their kernel, times to the first byte (ms),
+// the whole (s), bytes, and DHCP's times without and with the herd (ms). Exit code 1 when nothing could be
+// measured.
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 
@@ -41,7 +42,8 @@ struct place {
 class relay_agent {
 public:
   explicit relay_agent(const place& where)
-      : fd_(bench::udp_socket(where.relay, 67)), to_(bench::ipv4(where.server, 67)), from_(bench::ipv4(where.relay, 67)) {
+      : fd_(bench::udp_socket(where.relay, 67)), to_(bench::ipv4(where.server, 67)),
+        from_(bench::ipv4(where.relay, 67)) {
     timeval wait{0, 100'000};
     setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
     reader_ = std::thread([this] { read(); });
@@ -64,7 +66,8 @@ public:
     for (int i = 0; i < attempts && !out; ++i) {
       sendto(fd_, message.data(), message.size(), 0, reinterpret_cast<const sockaddr*>(&to_), sizeof to_);
       std::unique_lock lock(mutex_);
-      wait->ready.wait_for(lock, std::chrono::milliseconds(patience_ms), [&] { return !wait->answers.empty(); });
+      wait->ready.wait_for(lock, std::chrono::milliseconds(patience_ms),
+                           [&] { return !wait->answers.empty(); });
       while (!wait->answers.empty() && !out) {
         if (dhcp::message_type(wait->answers.front()) == wanted) out = std::move(wait->answers.front());
         wait->answers.pop_front();
@@ -117,8 +120,12 @@ std::optional<lease> exchange(relay_agent& relay, std::uint32_t serial, kind who
   base[2] = 6;
   base[dhcp::hops] = 1;
   std::memcpy(&base[dhcp::xid], &xid, 4);
-  const std::uint8_t mac[] = {2, 0x68, static_cast<std::uint8_t>(serial >> 24), static_cast<std::uint8_t>(serial >> 16),
-                              static_cast<std::uint8_t>(serial >> 8), static_cast<std::uint8_t>(serial)};
+  const std::uint8_t mac[] = {2,
+                              0x68,
+                              static_cast<std::uint8_t>(serial >> 24),
+                              static_cast<std::uint8_t>(serial >> 16),
+                              static_cast<std::uint8_t>(serial >> 8),
+                              static_cast<std::uint8_t>(serial)};
   std::memcpy(&base[dhcp::chaddr], mac, 6);
   std::memcpy(&base[dhcp::cookie], dhcp::magic.data(), 4);
   auto put = [](bytes& m, std::uint8_t code, std::string_view value) {
@@ -179,7 +186,8 @@ bool take_address(std::uint32_t address, unsigned interface) {
     ifaddrmsg body;
     char attributes[64];
   } m{};
-  m.head = {NLMSG_LENGTH(sizeof m.body), RTM_NEWADDR, NLM_F_REQUEST | NLM_F_CREATE | NLM_F_REPLACE | NLM_F_ACK, 1, 0};
+  m.head = {NLMSG_LENGTH(sizeof m.body), RTM_NEWADDR,
+            NLM_F_REQUEST | NLM_F_CREATE | NLM_F_REPLACE | NLM_F_ACK, 1, 0};
   m.body = {AF_INET, 32, 0, 0, interface};
   for (unsigned short type : {IFA_LOCAL, IFA_ADDRESS}) {
     auto* attribute = reinterpret_cast<rtattr*>(reinterpret_cast<char*>(&m) + NLMSG_ALIGN(m.head.nlmsg_len));
@@ -219,15 +227,16 @@ public:
     auto firmware = exchange(relay, serial_, kind::firmware);
     if (!firmware || firmware->file.empty()) return fail("no offer with a boot file for the firmware");
     address_ = firmware->address;
-    if (!take_address(address_, if_nametoindex(where_.interface.c_str()))) return fail("its address cannot be taken");
+    if (!take_address(address_, if_nametoindex(where_.interface.c_str())))
+      return fail("its address cannot be taken");
     if (!tftp(firmware->file)) return;
     auto ipxe = exchange(relay, serial_, kind::ipxe);
     if (!ipxe || ipxe->file.find("/boot.ipxe") == std::string::npos) return fail("no script for iPXE");
     std::string script;
     if (!http("/boot.ipxe", &script)) return;
     char mac[24];
-    std::snprintf(mac, sizeof mac, "02-68-%02x-%02x-%02x-%02x", serial_ >> 24, serial_ >> 16 & 255, serial_ >> 8 & 255,
-                  serial_ & 255);
+    std::snprintf(mac, sizeof mac, "02-68-%02x-%02x-%02x-%02x", serial_ >> 24, serial_ >> 16 & 255,
+                  serial_ >> 8 & 255, serial_ & 255);
     if (!http(std::string("/ipxe?mac=") + mac + "&arch=x86_64&platform=efi", &script)) return;
     for (std::string_view word : {"\nkernel ", "\ninitrd "}) {
       auto at = script.find(word);
@@ -249,7 +258,8 @@ private:
     auto name = own(address_), server = bench::ipv4(where_.server, 69);
     timeval wait{1, 0};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
-    std::string out = std::string("\0\1", 2) + file + '\0' + "octet" + '\0' + "blksize" + '\0' + "1432" + '\0';
+    std::string out =
+        std::string("\0\1", 2) + file + '\0' + "octet" + '\0' + "blksize" + '\0' + "1432" + '\0';
     if (bind(fd, reinterpret_cast<sockaddr*>(&name), sizeof name) != 0) {
       close(fd);
       fail("TFTP cannot use its address");
@@ -272,7 +282,8 @@ private:
       silent = 0;
       if (!answered) first_bytes.push_back(bench::now_ns() - begun);
       answered = true;
-      std::uint16_t number = static_cast<std::uint16_t>(static_cast<std::uint8_t>(in[2]) << 8 | static_cast<std::uint8_t>(in[3]));
+      std::uint16_t number = static_cast<std::uint16_t>(static_cast<std::uint8_t>(in[2]) << 8 |
+                                                        static_cast<std::uint8_t>(in[3]));
       if (in[1] == 6) {
         block_size = 1432;
         number = 0;
@@ -309,7 +320,8 @@ private:
     if (bind(fd, reinterpret_cast<sockaddr*>(&name), sizeof name) != 0 ||
         connect(fd, reinterpret_cast<sockaddr*>(&server), sizeof server) != 0)
       return give_up(std::strerror(errno));
-    auto request = "GET " + path + " HTTP/1.1\r\nHost: " + where_.server + "\r\nUser-Agent: iPXE/1.21\r\n\r\n";
+    auto request =
+        "GET " + path + " HTTP/1.1\r\nHost: " + where_.server + "\r\nUser-Agent: iPXE/1.21\r\n\r\n";
     if (send(fd, request.data(), request.size(), MSG_NOSIGNAL) < 0) return give_up(std::strerror(errno));
     std::string head;
     std::array<char, 16384> in;
@@ -345,7 +357,8 @@ private:
 };
 
 // Ordinary clients, one every five milliseconds, until told to end. Returns how long each exchange took.
-std::vector<std::uint64_t> steady_dhcp(relay_agent& relay, std::uint32_t first, const std::atomic<bool>& over) {
+std::vector<std::uint64_t> steady_dhcp(relay_agent& relay, std::uint32_t first,
+                                       const std::atomic<bool>& over) {
   std::vector<std::uint64_t> out;
   for (auto serial = first; !over; ++serial) {
     auto begun = bench::now_ns();
@@ -362,7 +375,8 @@ std::vector<std::uint64_t> steady_dhcp(relay_agent& relay, std::uint32_t first, 
 double percentile(std::vector<std::uint64_t> values, double share) {
   if (values.empty()) return -1;
   std::sort(values.begin(), values.end());
-  return ms(values[std::min(values.size() - 1, static_cast<std::size_t>(share * static_cast<double>(values.size())))]);
+  return ms(values[std::min(values.size() - 1,
+                            static_cast<std::size_t>(share * static_cast<double>(values.size())))]);
 }
 
 } // namespace
@@ -407,11 +421,13 @@ int main(int argc, char** argv) {
     if (trouble.empty()) trouble = m->trouble;
   }
   if (!trouble.empty()) std::fprintf(stderr, "one of those that did not boot: %s\n", trouble.c_str());
-  std::printf("{\"nodes\": %u, \"booted\": %zu, \"seconds\": %.3f, \"bytes\": %llu, \"first_byte_p50\": %.3f, "
-              "\"first_byte_p99\": %.3f, \"first_byte_max\": %.3f, \"dhcp_alone_p99\": %.3f, \"dhcp_beside_p50\": %.3f, "
-              "\"dhcp_beside_p99\": %.3f, \"dhcp_alone\": %zu, \"dhcp_beside\": %zu}\n",
-              nodes, booted, static_cast<double>(elapsed) / 1e9, static_cast<unsigned long long>(received),
-              percentile(first, 0.5), percentile(first, 0.99), percentile(first, 1), percentile(alone, 0.99),
-              percentile(beside, 0.5), percentile(beside, 0.99), alone.size(), beside.size());
+  std::printf(
+      "{\"nodes\": %u, \"booted\": %zu, \"seconds\": %.3f, \"bytes\": %llu, \"first_byte_p50\": %.3f, "
+      "\"first_byte_p99\": %.3f, \"first_byte_max\": %.3f, \"dhcp_alone_p99\": %.3f, \"dhcp_beside_p50\": "
+      "%.3f, "
+      "\"dhcp_beside_p99\": %.3f, \"dhcp_alone\": %zu, \"dhcp_beside\": %zu}\n",
+      nodes, booted, static_cast<double>(elapsed) / 1e9, static_cast<unsigned long long>(received),
+      percentile(first, 0.5), percentile(first, 0.99), percentile(first, 1), percentile(alone, 0.99),
+      percentile(beside, 0.5), percentile(beside, 0.99), alone.size(), beside.size());
   return booted == 0 ? 1 : 0;
 }

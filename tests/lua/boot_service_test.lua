@@ -50,7 +50,7 @@ netlab.boot.service {
   profiles = { linux = { kernel = "vmlinuz" } },
   groups = { { profile = "linx" } },
 }]], {
-    'recipe.lua:2: boot.service: option "profiles" is missing: a table of names to table',
+    'recipe.lua:2: boot.service: option "profiles" is missing: a table of names to table or talos.profile',
     "recipe.lua:6: boot.service.profiles.linux.kernel: expected a string, got number 5",
     'recipe.lua:7: boot.service.profiles.linux.initrd: expected a list of string, got string "initrd.gz"',
     "recipe.lua:8: boot.service.profiles.linux.config: expected a file name, or function(node), got boolean true",

@@ -28,7 +28,11 @@ struct bench {
   test::fake_world world{time, host};
   scripted_http http{time};
   test::temporary_folder folder;
-  runtime run{time, time, world.random, host, disk.files(), disk.processes(), http, log(world.logged, time), world.counters};
+  runtime run{time,          time,
+              world.random,  host,
+              disk.files(),  disk.processes(),
+              http,          netlab::log(world.logged, time),
+              world.counters};
   fetch_options options;
   std::map<std::string, file_state> states;
   std::unique_ptr<fetcher> running;
@@ -108,7 +112,8 @@ TEST_CASE("fetch: a wrong checksum is never served, and what was right stays") {
   CHECK_FALSE(b.states["linux"].usable);
   CHECK_FALSE(std::filesystem::exists(b.folder / "linux"));
   CHECK(b.parts() == 0);
-  CHECK(b.states["linux"].failure == "wrong checksum: expected sha256:" + sha(body) + ", found sha256:" + sha("altered"));
+  CHECK(b.states["linux"].failure ==
+        "wrong checksum: expected sha256:" + sha(body) + ", found sha256:" + sha("altered"));
   CHECK(b.world.logged.count("NL-ASSET-005") == 1);
   b.time.advance(std::chrono::seconds(29)); // each try costs the whole transfer
   CHECK(b.http.asked.size() == 1);
@@ -140,8 +145,7 @@ TEST_CASE("fetch: sha512 as well, and from a list of checksums") {
   CHECK(c.states["linux"].failure == "http://source/SHA256SUMS answers 404");
   c.http.pages[f.checksums] = {sha("other") + "  initrd\n", {}};
   c.time.advance(std::chrono::seconds(5));
-  CHECK(c.states["linux"].failure ==
-        "http://source/SHA256SUMS: none of the list's 1 checksums is for linux");
+  CHECK(c.states["linux"].failure == "http://source/SHA256SUMS: none of the list's 1 checksums is for linux");
   CHECK(c.world.logged.count("NL-ASSET-008") == 1);
   c.http.pages[f.checksums] = {sha("other") + "  linux\n", {}};
   c.time.advance(std::chrono::seconds(10));
@@ -161,12 +165,8 @@ TEST_CASE("fetch: what broke off is gone on with, when it is the same edition") 
   CHECK(b.parts() == 1);
   CHECK_FALSE(std::filesystem::exists(b.folder / "linux"));
 
-  SUBCASE("by the same run") {
-    b.time.advance(std::chrono::seconds(5));
-  }
-  SUBCASE("by the next one") {
-    b.start({wanted("linux", url)});
-  }
+  SUBCASE("by the same run") { b.time.advance(std::chrono::seconds(5)); }
+  SUBCASE("by the next one") { b.start({wanted("linux", url)}); }
   REQUIRE(b.http.asked.size() == 2);
   CHECK(b.http.field(1, "Range") == "bytes=2000-");
   CHECK(b.http.field(1, "If-Range") == "\"v1\"");
@@ -322,8 +322,8 @@ TEST_CASE("fetch: a factory is told the schematic once, and never asked about wh
 
 TEST_CASE("fetch: files of an artifact, with a token, by title and out of a tar") {
   bench b;
-  std::string base = "https://reg.example/v2/lab/talos", kernel = "kernel", archive =
-      test::gzip(test::tar_archive().file("boot/initramfs.xz", "initramfs").bytes());
+  std::string base = "https://reg.example/v2/lab/talos", kernel = "kernel",
+              archive = test::gzip(test::tar_archive().file("boot/initramfs.xz", "initramfs").bytes());
   auto blob = [&](const std::string& bytes) { return base + "/blobs/sha256:" + sha(bytes); };
   auto layer = [&](const std::string& bytes, const std::string& title) {
     json out = {{"mediaType", "application/vnd.oci.image.layer.v1.tar+gzip"},
@@ -334,8 +334,9 @@ TEST_CASE("fetch: files of an artifact, with a token, by title and out of a tar"
   };
   json manifest = {{"layers", {layer(archive, ""), layer(kernel, "vmlinuz")}}};
   auto text = manifest.dump();
-  json index = {{"manifests",
-                 {{{"digest", "sha256:" + sha(text)}, {"platform", {{"os", "linux"}, {"architecture", "arm64"}}}}}}};
+  json index = {
+      {"manifests",
+       {{{"digest", "sha256:" + sha(text)}, {"platform", {{"os", "linux"}, {"architecture", "arm64"}}}}}}};
   b.http.pages[base + "/manifests/v1"] = {index.dump(), {}};
   b.http.pages[base + "/manifests/sha256:" + sha(text)] = {text, {}};
   b.http.pages[blob(kernel)] = {kernel, {}};
@@ -353,7 +354,10 @@ TEST_CASE("fetch: files of an artifact, with a token, by title and out of a tar"
     }
     if (authorization == "Bearer t0ken") return std::nullopt;
     return scripted_http::page{
-        "", {}, 401, {{"www-authenticate", R"(Bearer realm="https://auth.reg.example/token",service="reg")"}}};
+        "",
+        {},
+        401,
+        {{"www-authenticate", R"(Bearer realm="https://auth.reg.example/token",service="reg")"}}};
   };
   auto files = [&] {
     auto a = wanted("arm64/vmlinuz", "oci://reg.example/lab/talos:v1#vmlinuz"),

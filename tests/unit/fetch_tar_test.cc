@@ -32,7 +32,8 @@ result<std::vector<found>> read_all(const std::string& bytes, std::size_t step) 
       },
       [&](byte_view piece) { out.back().body += as_text(piece); });
   for (std::size_t at = 0; at < bytes.size(); at += step)
-    if (auto ok = reader.feed(as_bytes(std::string_view(bytes).substr(at, step))); !ok) return tl::unexpected(ok.error());
+    if (auto ok = reader.feed(as_bytes(std::string_view(bytes).substr(at, step))); !ok)
+      return tl::unexpected(ok.error());
   return out;
 }
 
@@ -72,7 +73,8 @@ TEST_CASE("tar: damage is an error") {
   CHECK_FALSE(read_all(tar_archive().raw_pax("99999 path=x\n").bytes(), 512));
   CHECK_FALSE(read_all(tar_archive().raw_pax("0 path=x\n").bytes(), 512));
   CHECK_FALSE(read_all(tar_archive().raw_pax("12 size=abc\n").bytes(), 512));
-  CHECK_FALSE(read_all(tar_archive().sized("x", "77777777777").bytes().substr(0, 512).replace(156, 1, "L"), 512));
+  CHECK_FALSE(
+      read_all(tar_archive().sized("x", "77777777777").bytes().substr(0, 512).replace(156, 1, "L"), 512));
 }
 
 TEST_CASE("unpacking: gzip, zstd, plain; cut off, damaged, too large") {
@@ -88,7 +90,8 @@ TEST_CASE("unpacking: gzip, zstd, plain; cut off, damaged, too large") {
         },
         limit);
     for (std::size_t at = 0; at < bytes.size(); at += step)
-      if (auto ok = u.feed(as_bytes(std::string_view(bytes).substr(at, step))); !ok) return tl::unexpected(ok.error());
+      if (auto ok = u.feed(as_bytes(std::string_view(bytes).substr(at, step))); !ok)
+        return tl::unexpected(ok.error());
     if (auto ok = u.finish(); !ok) return tl::unexpected(ok.error());
     return out;
   };
@@ -119,7 +122,8 @@ TEST_CASE("one file out of a layer") {
     std::ifstream in(folder / name, std::ios::binary);
     return std::string(std::istreambuf_iterator<char>(in), {});
   };
-  auto archive = tar_archive().file("boot/vmlinuz", "kernel").file("etc/x", "x").link("latest", "boot/vmlinuz");
+  auto archive =
+      tar_archive().file("boot/vmlinuz", "kernel").file("etc/x", "x").link("latest", "boot/vmlinuz");
   auto got = unpack_file(put(test::gzip(archive.bytes())), "vmlinuz", folder / "out", 0, true);
   REQUIRE(got);
   CHECK(read("out") == "kernel");

@@ -21,8 +21,8 @@ TEST_CASE("checksums are read in every way that people write them") {
   CHECK(checksum::parse(a64)->to_string() == "sha256:" + a64);
   CHECK(checksum::parse("SHA512:" + std::string(128, 'C'))->to_string() == "sha512:" + c128);
   CHECK(checksum::parse(c128)->algorithm == digest_algorithm::sha512);
-  for (auto bad : {std::string(), std::string("sha256:"), a64.substr(1), a64 + "a", "sha256:" + c128, "md5:" + a64,
-                   std::string(64, 'g')})
+  for (auto bad : {std::string(), std::string("sha256:"), a64.substr(1), a64 + "a", "sha256:" + c128,
+                   "md5:" + a64, std::string(64, 'g')})
     CHECK_FALSE(checksum::parse(bad));
 }
 
@@ -50,25 +50,27 @@ TEST_CASE("addresses of artifacts") {
   CHECK(r->base_url() == "https://ghcr.io/v2/urmanac/talos-demo");
   CHECK(r->reference == "v1.2");
   CHECK(r->file == "boot/vmlinuz");
-  CHECK(parse_oci_url("oci://docker.io/alpine#x")->base_url() == "https://registry-1.docker.io/v2/library/alpine");
+  CHECK(parse_oci_url("oci://docker.io/alpine#x")->base_url() ==
+        "https://registry-1.docker.io/v2/library/alpine");
   CHECK(parse_oci_url("oci://docker.io/a/b#x")->reference == "latest");
   CHECK(parse_oci_url("oci+http://10.0.0.1:5000/t:1#/x")->base_url() == "http://10.0.0.1:5000/v2/t");
   CHECK(parse_oci_url("oci://h/r:tag@sha256:" + a64 + "#x")->reference == "sha256:" + a64);
-  for (auto bad : {"oci://", "oci://h", "oci://h/r", "oci://h/r:1", "oci://h/r:1#", "oci:///r:1#x", "oci://h/R:1#x",
-                   "oci://h/r//s:1#x", "oci://h/r:-x#x", "oci://h/r@sha256:12#x", "oci://h/../r:1#x", "oci://h/r: #x",
-                   "oci://h\n/r:1#x", "https://h/r:1#x", "oci://u@h/r:1#x"})
+  for (auto bad :
+       {"oci://", "oci://h", "oci://h/r", "oci://h/r:1", "oci://h/r:1#", "oci:///r:1#x", "oci://h/R:1#x",
+        "oci://h/r//s:1#x", "oci://h/r:-x#x", "oci://h/r@sha256:12#x", "oci://h/../r:1#x", "oci://h/r: #x",
+        "oci://h\n/r:1#x", "https://h/r:1#x", "oci://u@h/r:1#x"})
     CHECK_FALSE_MESSAGE(parse_oci_url(bad), bad);
 }
 
 TEST_CASE("manifests and indexes") {
   auto layer = [](const std::string& digest, const std::string& more) {
-    return R"({"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":")" + digest + "\",\"size\":7" + more +
-           "}";
+    return R"({"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":")" + digest +
+           "\",\"size\":7" + more + "}";
   };
-  auto m = read_manifest("{\"layers\":[" + layer("sha256:" + a64, "") + "," +
-                             layer("sha256:" + b64, R"(,"annotations":{"org.opencontainers.image.title":"vmlinuz"})") +
-                             "]}",
-                         "");
+  auto m = read_manifest(
+      "{\"layers\":[" + layer("sha256:" + a64, "") + "," +
+          layer("sha256:" + b64, R"(,"annotations":{"org.opencontainers.image.title":"vmlinuz"})") + "]}",
+      "");
   REQUIRE(m);
   REQUIRE(m->layers.size() == 2);
   CHECK(m->layers[0].archive);
@@ -77,7 +79,8 @@ TEST_CASE("manifests and indexes") {
   CHECK(m->layers[1].size == 7);
 
   auto entry = [](const std::string& digest, const std::string& os, const std::string& cpu) {
-    return "{\"digest\":\"sha256:" + digest + R"(","platform":{"os":")" + os + R"(","architecture":")" + cpu + "\"}}";
+    return "{\"digest\":\"sha256:" + digest + R"(","platform":{"os":")" + os + R"(","architecture":")" + cpu +
+           "\"}}";
   };
   auto index = "{\"manifests\":[" + entry(a64, "linux", "amd64") + "," + entry(b64, "linux", "arm64") + "," +
                entry(a64, "unknown", "unknown") + "]}";
@@ -90,21 +93,24 @@ TEST_CASE("manifests and indexes") {
   CHECK(missing.error().message ==
         "the image has nothing for linux/riscv64 (it has linux/amd64, linux/arm64)");
   CHECK(read_manifest("{\"manifests\":[" + entry(a64, "linux", "amd64") + "]}", "")->next == "sha256:" + a64);
-  for (auto bad : {"", "[]", "{}", R"({"layers":1})", R"({"layers":[1]})", R"({"layers":[{"digest":"sha256:1"}]})",
-                   R"({"layers":[{"digest":"../../x"}]})", R"({"manifests":{}})", R"({"manifests":[]})",
-                   R"({"manifests":[{"platform":1}]})", R"({"layers":[{"digest":"sha256:", "annotations":3}]})"})
+  for (auto bad :
+       {"", "[]", "{}", R"({"layers":1})", R"({"layers":[1]})", R"({"layers":[{"digest":"sha256:1"}]})",
+        R"({"layers":[{"digest":"../../x"}]})", R"({"manifests":{}})", R"({"manifests":[]})",
+        R"({"manifests":[{"platform":1}]})", R"({"layers":[{"digest":"sha256:", "annotations":3}]})"})
     CHECK_FALSE_MESSAGE(read_manifest(bad, "amd64"), bad);
 }
 
 TEST_CASE("demands for credentials") {
-  auto c = parse_challenge(R"(Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="a,b")");
+  auto c = parse_challenge(
+      R"(Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="a,b")");
   REQUIRE(c);
   CHECK(c->scheme == "bearer");
   CHECK(c->parameters["realm"] == "https://auth.docker.io/token");
   CHECK(c->parameters["scope"] == "a,b");
   CHECK(parse_challenge(R"(Basic realm=x)")->parameters["realm"] == "x");
   CHECK(parse_challenge(R"(Basic realm="a \"b\"")")->parameters["realm"] == "a \"b\"");
-  for (auto bad : {"", "=", "Bearer realm=\"", "Bearer realm=\"x\\", "Bearer =x"}) CHECK_FALSE(parse_challenge(bad));
+  for (auto bad : {"", "=", "Bearer realm=\"", "Bearer realm=\"x\\", "Bearer =x"})
+    CHECK_FALSE(parse_challenge(bad));
   CHECK(may_share_credentials("registry-1.docker.io", "auth.docker.io"));
   CHECK(may_share_credentials("GHCR.io", "ghcr.io"));
   CHECK_FALSE(may_share_credentials("ghcr.io", "evil.example"));
@@ -147,10 +153,12 @@ TEST_CASE("a transfer goes on only with the same edition") {
   CHECK(rest.size == 300);
   CHECK(judge(206, {{"content-range", "bytes 100-299/*"}}, part).what == action::append);
   CHECK(judge(206, {{"content-range", "bytes 99-299/300"}}, part).what == action::ask_again);
-  CHECK(judge(206, {{"content-range", "bytes 100-299/300"}, {"etag", "\"v2\""}}, part).what == action::ask_again);
+  CHECK(judge(206, {{"content-range", "bytes 100-299/300"}, {"etag", "\"v2\""}}, part).what ==
+        action::ask_again);
   CHECK(judge(206, {}, part).what == action::ask_again);
   CHECK(judge(206, {{"content-range", "bytes 100-400/300"}}, part).what == action::ask_again);
-  CHECK(judge(206, {{"content-range", "bytes 0-1/2"}}, {}).what == action::ask_again); // nobody asked for a part
+  CHECK(judge(206, {{"content-range", "bytes 0-1/2"}}, {}).what ==
+        action::ask_again); // nobody asked for a part
   CHECK(judge(304, {}, {}).what == action::unchanged);
   CHECK(judge(304, {}, part).what == action::refuse);
   CHECK(judge(416, {{"content-range", "bytes */100"}}, part).what == action::complete);

@@ -50,10 +50,10 @@ struct fetch_options {
   duration refresh = std::chrono::hours(24); // between two looks whether a file without checksum has changed
   duration first_retry = std::chrono::seconds(5), last_retry = std::chrono::minutes(15);
   duration stall_time = std::chrono::seconds(30); // without a byte, a transfer is given up and resumed later
-  std::uint64_t reserve = 16u << 20; // bytes of the file system that are left to others
-  bool verify = true;                // certificates
-  std::string ca_file;               // instead of the system's
-  std::map<std::string, credential> credentials; // by host, "ghcr.io" or "10.0.0.1:5000"
+  std::uint64_t reserve = 16u << 20;              // bytes of the file system that are left to others
+  bool verify = true;                             // certificates
+  std::string ca_file;                            // instead of the system's
+  std::map<std::string, credential> credentials;  // by host, "ghcr.io" or "10.0.0.1:5000"
 };
 
 enum class file_phase { waiting, fetching, ready, failed };
@@ -63,11 +63,11 @@ std::string_view to_string(file_phase phase);
 struct file_state {
   std::string name;
   file_phase phase = file_phase::waiting;
-  bool usable = false;           // the copy in the folder may be served
+  bool usable = false;               // the copy in the folder may be served
   std::uint64_t bytes = 0, size = 0; // of the transfer under way; size 0: unknown
-  std::string digest;            // "sha256:…" of the usable copy
-  std::string failure;           // why the last attempt did not succeed
-  std::string next_attempt;      // when the next one is, in UTC; empty: not known
+  std::string digest;                // "sha256:…" of the usable copy
+  std::string failure;               // why the last attempt did not succeed
+  std::string next_attempt;          // when the next one is, in UTC; empty: not known
   // "34 % of 20.1 MiB", "the source answers 404; next attempt in 40 s": for people.
   std::string words() const;
 };

@@ -50,7 +50,8 @@ result<checksum> checksum::parse(std::string_view text) {
     else if (iequals(word, "sha512"))
       named = digest_algorithm::sha512;
     else
-      return fail(errc::invalid, "unknown checksum \"" + printable(word) + "\": sha256 or sha512", "checksum");
+      return fail(errc::invalid, "unknown checksum \"" + printable(word) + "\": sha256 or sha512",
+                  "checksum");
     digits = text.substr(colon + 1);
   }
   out.algorithm = named.value_or(digits.size() == 128 ? digest_algorithm::sha512 : digest_algorithm::sha256);
@@ -58,8 +59,9 @@ result<checksum> checksum::parse(std::string_view text) {
   out.hex = to_lower(digits);
   if (out.hex.size() != wanted || out.hex.find_first_not_of("0123456789abcdef") != std::string::npos)
     return fail(errc::invalid,
-                "a " + std::string(netlab::to_string(out.algorithm)) + " checksum has " + std::to_string(wanted) +
-                    " hexadecimal digits, got \"" + printable(digits.substr(0, 140)) + "\"",
+                "a " + std::string(netlab::to_string(out.algorithm)) + " checksum has " +
+                    std::to_string(wanted) + " hexadecimal digits, got \"" +
+                    printable(digits.substr(0, 140)) + "\"",
                 "checksum");
   return out;
 }

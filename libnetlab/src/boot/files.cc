@@ -14,8 +14,8 @@ namespace {
 constexpr std::size_t cmdline_limit = 16u << 10;
 
 // How long a client's request is held while a file is fetched. EDK2's HTTP driver gives up after 5 seconds
-// without a response; firmware repeats a TFTP request for some 20; iPXE's HTTP waits as long as the connection
-// lives, but its user sees nothing meanwhile.
+// without a response; firmware repeats a TFTP request for some 20; iPXE's HTTP waits as long as the
+// connection lives, but its user sees nothing meanwhile.
 duration patience(const asset_request& request) {
   if (request.protocol == asset_protocol::tftp) return std::chrono::seconds(10);
   return request.user_agent.starts_with("iPXE") ? std::chrono::seconds(20) : std::chrono::seconds(4);
@@ -105,8 +105,9 @@ answer<std::vector<std::string>> service::impl::arguments(const machine& m, cons
     in.read(text.data(), static_cast<std::streamsize>(text.size()));
     text.resize(static_cast<std::size_t>(in.gcount()));
     if (text.empty() || text.size() > cmdline_limit)
-      return refuse(asset_missing, m.label() + ": profile \"" + c.profile->name + "\" takes its kernel arguments from " +
-                                       *path + ", which is " + (text.empty() ? "not there" : "too long"));
+      return refuse(asset_missing, m.label() + ": profile \"" + c.profile->name +
+                                       "\" takes its kernel arguments from " + *path + ", which is " +
+                                       (text.empty() ? "not there" : "too long"));
     std::replace_if(
         text.begin(), text.end(), [](char ch) { return ch == '\n' || ch == '\r' || ch == '\t'; }, ' ');
     for (auto word : split(text, ' '))
@@ -154,9 +155,11 @@ void service::impl::when_here(const asset_request& request, const machine& m, bo
                       [self, request, m, stage, values = std::move(values), reply = std::move(reply),
                        go = std::move(go)](result<void> here) mutable {
                         auto alive = self.lock();
-                        if (!alive) return reply(fail(errc::closed, "the boot service has stopped", "boot.open"));
+                        if (!alive)
+                          return reply(fail(errc::closed, "the boot service has stopped", "boot.open"));
                         if (!here) return reply(tl::unexpected(here.error()));
-                        alive->when_here(request, m, stage, std::move(values), std::move(reply), std::move(go));
+                        alive->when_here(request, m, stage, std::move(values), std::move(reply),
+                                         std::move(go));
                       });
 }
 

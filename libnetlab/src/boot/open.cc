@@ -82,8 +82,9 @@ bool service::impl::told_lately(const std::string& key) {
 
 void service::impl::tell_late(const machine& m, boot_stage stage, const late_asset& what) {
   if (what.progress.failing)
-    return tell(m, {&asset_unavailable, m.label() + " needs " + what.name + ", which could not be fetched: " +
-                                            what.progress.words},
+    return tell(m,
+                {&asset_unavailable,
+                 m.label() + " needs " + what.name + ", which could not be fetched: " + what.progress.words},
                 false);
   if (told_lately(m.label() + '\0' + asset_fetching.id + what.name)) return;
   auto text = what.name + " is still being fetched: " + what.progress.words;
@@ -420,7 +421,8 @@ void service::impl::open_image(const asset_request& request, std::string_view re
               image(m, c, files, base_url(request),
                     [self, request, m, shown, say_no, answer_with, &p](answer<std::string> path) {
                       auto alive = self.lock();
-                      if (!alive) return answer_with(fail(errc::closed, "the boot service has stopped", "boot.open"));
+                      if (!alive)
+                        return answer_with(fail(errc::closed, "the boot service has stopped", "boot.open"));
                       if (!path) return say_no(m, path.error());
                       alive->send_file(request, m, *path, boot_stage::uki, shown, answer_with, &p);
                     });
@@ -457,7 +459,9 @@ void service::impl::open_asset(const asset_request& request, std::string name, a
   auto m = who(request, parse_query(request.query));
   auto stage = request.protocol == asset_protocol::tftp ? boot_stage::tftp : boot_stage::http;
   when_here(request, m, stage, {name}, std::move(reply),
-            [this, request, m, name](asset_reply_fn answer_with) { send_asset(request, m, name, std::move(answer_with)); });
+            [this, request, m, name](asset_reply_fn answer_with) {
+              send_asset(request, m, name, std::move(answer_with));
+            });
 }
 
 void service::impl::send_asset(const asset_request& request, const machine& m, const std::string& name,

@@ -93,8 +93,9 @@ struct service::impl : std::enable_shared_from_this<service::impl> {
   std::optional<late_asset> late(const std::vector<std::string>& values) const;
   static std::vector<std::string> needed(const resolved_files& files);
   // Runs `go` when all are here, or replies that they are not after as long as this client waits.
-  void when_here(const asset_request& request, const machine& m, boot_stage stage, std::vector<std::string> values,
-                 asset_reply_fn reply, std::function<void(asset_reply_fn)> go);
+  void when_here(const asset_request& request, const machine& m, boot_stage stage,
+                 std::vector<std::string> values, asset_reply_fn reply,
+                 std::function<void(asset_reply_fn)> go);
   answer<std::vector<std::string>> arguments(const machine& m, const choice& c, const resolved_files& files,
                                              const std::string& base) const;
 
@@ -114,7 +115,8 @@ struct service::impl : std::enable_shared_from_this<service::impl> {
   void open_image(const asset_request& request, std::string_view rest, asset_reply_fn reply);
   void open_file_of_profile(const asset_request& request, std::string_view rest, asset_reply_fn reply);
   void open_asset(const asset_request& request, std::string name, asset_reply_fn reply);
-  void send_asset(const asset_request& request, const machine& m, const std::string& name, asset_reply_fn reply);
+  void send_asset(const asset_request& request, const machine& m, const std::string& name,
+                  asset_reply_fn reply);
   bool open_raspberry_pi(const asset_request& request, asset_reply_fn& reply);
   void send_file(const asset_request& request, const machine& m, std::string path, boot_stage stage,
                  std::string shown, asset_reply_fn reply, const boot::profile* p = nullptr);

@@ -19,7 +19,8 @@ bool is_token_char(char c) {
 }
 
 std::string_view without_port(std::string_view host) {
-  if (host.starts_with("[")) return host.substr(1, host.find(']') == std::string_view::npos ? 0 : host.find(']') - 1);
+  if (host.starts_with("["))
+    return host.substr(1, host.find(']') == std::string_view::npos ? 0 : host.find(']') - 1);
   return host.substr(0, host.rfind(':'));
 }
 
@@ -30,7 +31,8 @@ std::string_view registrable(std::string_view host) {
   if (last == std::string_view::npos || last == 0) return host;
   auto second = host.rfind('.', last - 1);
   auto domain = second == std::string_view::npos ? host : host.substr(second + 1);
-  bool country = host.size() - last - 1 == 2 && last - (second == std::string_view::npos ? 0 : second + 1) <= 3;
+  bool country =
+      host.size() - last - 1 == 2 && last - (second == std::string_view::npos ? 0 : second + 1) <= 3;
   return country ? host : domain;
 }
 

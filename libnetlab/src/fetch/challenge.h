@@ -9,7 +9,7 @@ namespace netlab::fetch {
 
 // A server's demand for credentials (RFC 9110 §11.6.1, RFC 6750 §3).
 struct auth_challenge {
-  std::string scheme; // lower case: "bearer", "basic"
+  std::string scheme;                            // lower case: "bearer", "basic"
   std::map<std::string, std::string> parameters; // names in lower case
 };
 // Reads the first challenge of a WWW-Authenticate field. errc::protocol when it is malformed.

@@ -56,8 +56,8 @@ result<checksum> find_checksum(std::string_view list, std::string_view path) {
       continue;
     }
     if (!names(path, parts->name)) continue;
-    bool stronger = best && sum->algorithm == digest_algorithm::sha512 &&
-                    best->algorithm != digest_algorithm::sha512;
+    bool stronger =
+        best && sum->algorithm == digest_algorithm::sha512 && best->algorithm != digest_algorithm::sha512;
     if (parts->name.size() > best_length || (parts->name.size() == best_length && stronger)) {
       best = *sum;
       best_length = parts->name.size();

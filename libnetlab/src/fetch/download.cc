@@ -155,25 +155,26 @@ struct download::impl : std::enable_shared_from_this<download::impl> {
 
   void complete() {
     if (verdict.size && file->bytes() < verdict.size)
-      return give_up({errc::closed,
-                      "the connection ended after " + format_size(file->bytes()) + " of " +
-                          format_size(verdict.size),
-                      "fetch.body"});
+      return give_up(
+          {errc::closed,
+           "the connection ended after " + format_size(file->bytes()) + " of " + format_size(verdict.size),
+           "fetch.body"});
     if (file->bytes() == 0) return give_up({errc::protocol, "the source sent an empty file", "fetch.body"});
     download_outcome out;
     out.path = file->path();
     out.of = verdict.of;
-    if (verdict.what == action_append() && out.of.etag.empty() && out.of.last_modified.empty()) out.of = part.of;
+    if (verdict.what == action_append() && out.of.etag.empty() && out.of.last_modified.empty())
+      out.of = part.of;
     out.bytes = file->bytes();
     out.digests = file->finish();
     if (request.expected) {
       const auto& found = with_sha512() ? *out.digests.sha512 : out.digests.sha256;
       if (found != *request.expected) {
         kept.drop_part(request.name);
-        return give_up({errc::conflict,
-                        "wrong checksum: expected " + request.expected->to_string() + ", found " +
-                            found.to_string(),
-                        "fetch.checksum"});
+        return give_up(
+            {errc::conflict,
+             "wrong checksum: expected " + request.expected->to_string() + ", found " + found.to_string(),
+             "fetch.checksum"});
       }
     }
     if (auto synced = file->sync(); !synced) return give_up(synced.error());

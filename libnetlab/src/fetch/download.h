@@ -14,7 +14,7 @@ namespace netlab::fetch {
 struct download_request {
   std::string name; // of the file in the folder
   std::string url;
-  http_headers headers; // beside the plan's own
+  http_headers headers;             // beside the plan's own
   std::optional<checksum> expected; // of what is transferred
   validators have; // of the copy in place, for a conditional request; empty: fetch in any case
 };

@@ -43,8 +43,10 @@ struct job {
   bool unchanged = false;
   std::string ready; // path of the verified part
   file_record news;
-  boot_time shown{}, told{};
-  std::uint64_t told_bytes = 0;
+  duration elapsed{}; // of the transfer that brought it
+  std::uint64_t transferred = 0;
+  boot_time told{};
+  std::uint64_t told_bytes = 0, shown_bytes = 0;
 };
 
 // Files that are put in place together, and their attempts.
@@ -102,8 +104,8 @@ std::string file_state::words() const {
 
 result<void> check(const wanted_file& file) {
   if (!is_name(file.name))
-    return fail(errc::invalid, "\"" + printable(file.name) + "\" cannot be a file's name in the assets folder",
-                "name");
+    return fail(errc::invalid,
+                "\"" + printable(file.name) + "\" cannot be a file's name in the assets folder", "name");
   if (file.factory) {
     if (!is_http(file.factory->factory))
       return fail(errc::invalid, "\"" + printable(file.factory->factory) + "\" is no http or https address",
@@ -115,10 +117,13 @@ result<void> check(const wanted_file& file) {
     if (!parsed) return fail(errc::invalid, parsed.error().message, "url");
   } else if (!is_http(file.url) || host_of(file.url).empty()) {
     return fail(errc::invalid,
-                "\"" + shown_url(file.url) + "\" cannot be fetched: http://, https:// and oci:// addresses can", "url");
+                "\"" + shown_url(file.url) +
+                    "\" cannot be fetched: http://, https:// and oci:// addresses can",
+                "url");
   }
   if (!file.checksums.empty() && !is_http(file.checksums))
-    return fail(errc::invalid, "\"" + shown_url(file.checksums) + "\" is no http or https address", "checksums");
+    return fail(errc::invalid, "\"" + shown_url(file.checksums) + "\" is no http or https address",
+                "checksums");
   return {};
 }
 
@@ -147,15 +152,9 @@ struct fetcher::impl : std::enable_shared_from_this<fetcher::impl> {
   // --- telling ---
 
   void show(job& j) {
-    j.shown = world.clock.now();
     world.scheduler.post([weak = weak_from_this(), state = j.state] {
       if (auto self = weak.lock(); self && self->on_change) self->on_change(state);
     });
-  }
-
-  void progress(job& j, std::uint64_t bytes) {
-    j.state.bytes = bytes;
-    if (world.clock.now() - j.shown >= show_every) show(j);
   }
 
   void tell_progress() {
@@ -165,6 +164,7 @@ struct fetcher::impl : std::enable_shared_from_this<fetcher::impl> {
       for (auto& j : b->jobs) {
         if (j->state.phase != file_phase::fetching) continue;
         any = true;
+        if (std::exchange(j->shown_bytes, j->state.bytes) != j->state.bytes) show(*j);
         if (now - j->told < progress_every) continue;
         auto seconds = std::chrono::duration<double>(now - j->told).count();
         auto rate = static_cast<double>(j->state.bytes - std::min(j->told_bytes, j->state.bytes)) / seconds;
@@ -212,8 +212,8 @@ struct fetcher::impl : std::enable_shared_from_this<fetcher::impl> {
       j.state.usable = found && *found == *j.file.expected;
       if (found && !j.state.usable)
         world.log(msg_local_wrong,
-                  j.file.name + ": expected " + j.file.expected->to_string() + ", the file in the folder has " +
-                      found->to_string(),
+                  j.file.name + ": expected " + j.file.expected->to_string() +
+                      ", the file in the folder has " + found->to_string(),
                   {{"file", j.file.name}});
       if (j.state.usable && !j.record) {
         file_record adopted;
@@ -318,10 +318,10 @@ struct fetcher::impl : std::enable_shared_from_this<fetcher::impl> {
   }
 
   void report(const job& j, const error& why) {
-    const auto& what = why.op == "fetch.checksum"                                 ? msg_wrong_checksum
-                       : why.op == "fetch.room"                                   ? msg_no_room
+    const auto& what = why.op == "fetch.checksum"                                    ? msg_wrong_checksum
+                       : why.op == "fetch.room"                                      ? msg_no_room
                        : why.code == errc::not_found && why.op.starts_with("fetch.") ? msg_not_offered
-                                                                                  : msg_failed;
+                                                                                     : msg_failed;
     auto source = j.file.factory ? j.file.factory->factory : shown_url(j.file.url);
     world.log(what, j.file.name + ": " + why.message,
               {{"file", j.file.name},
@@ -343,7 +343,8 @@ struct fetcher::impl : std::enable_shared_from_this<fetcher::impl> {
     for (unsigned i = 1; i < b.failures && wait < options.last_retry; ++i) wait *= 2;
     wait = std::min(wait, options.last_retry);
     // Wrong bytes seldom become right within seconds, and each try costs the whole transfer.
-    if (b.failure->op == "fetch.checksum") wait = std::min(std::max(wait, options.first_retry * 6), options.last_retry);
+    if (b.failure->op == "fetch.checksum")
+      wait = std::min(std::max(wait, options.first_retry * 6), options.last_retry);
     auto next = format_time(world.clock.wall() + wait, false);
     for (auto& j : b.jobs) {
       if (is_final(*j)) continue;
@@ -388,7 +389,8 @@ struct fetcher::impl : std::enable_shared_from_this<fetcher::impl> {
     const auto& m = *j->file.factory;
     auto found = [this, &b, j](result<std::string> id) {
       if (!id) return fail_job(b, j, id.error());
-      j->url = j->file.factory->factory + "/image/" + *id + "/" + j->file.factory->version + "/" + j->file.url;
+      j->url =
+          j->file.factory->factory + "/image/" + *id + "/" + j->file.factory->version + "/" + j->file.url;
       line_up(b, j);
     };
     if (!m.id.empty()) return found(m.id);
@@ -420,7 +422,8 @@ struct fetcher::impl : std::enable_shared_from_this<fetcher::impl> {
     if (got->status == 400 || got->status == 422)
       return fail(errc::not_found, "the factory refuses the schematic: " + body, "fetch.schematic");
     if (got->status != 200 && got->status != 201)
-      return fail(errc::refused, factory + " answers " + std::to_string(got->status) + " to a schematic: " + body,
+      return fail(errc::refused,
+                  factory + " answers " + std::to_string(got->status) + " to a schematic: " + body,
                   "fetch.schematic");
     auto parsed = parse_json(got->body);
     std::string id;
@@ -447,8 +450,10 @@ struct fetcher::impl : std::enable_shared_from_this<fetcher::impl> {
       std::string titles;
       j->layers.clear();
       for (auto l = layers->rbegin(); l != layers->rend(); ++l) {
-        if (!l->title.empty()) titles += (titles.empty() ? "" : ", ") + printable(l->title);
-        else if (l->archive) j->layers.push_back(*l);
+        if (!l->title.empty())
+          titles += (titles.empty() ? "" : ", ") + printable(l->title);
+        else if (l->archive)
+          j->layers.push_back(*l);
       }
       if (j->layers.empty())
         return fail_job(b, j,
@@ -486,7 +491,8 @@ struct fetcher::impl : std::enable_shared_from_this<fetcher::impl> {
     send(std::move(q), [url, done = std::move(done)](result<http_response> got) {
       if (!got) return done(tl::unexpected(got.error()));
       if (got->status != 200)
-        return done(fail(errc::refused, shown_url(url) + " answers " + std::to_string(got->status), "fetch.ask"));
+        return done(
+            fail(errc::refused, shown_url(url) + " answers " + std::to_string(got->status), "fetch.ask"));
       done(std::move(got->body));
     });
   }
@@ -495,13 +501,14 @@ struct fetcher::impl : std::enable_shared_from_this<fetcher::impl> {
     exchanges.push_back(nullptr);
     auto id = ++last_exchange;
     ids.push_back(id);
-    auto exchange = world.http.send(std::move(q), [this, id, done = std::move(done)](result<http_response> got) {
-      auto at = std::find(ids.begin(), ids.end(), id) - ids.begin();
-      auto finished = std::move(exchanges[static_cast<std::size_t>(at)]);
-      exchanges.erase(exchanges.begin() + at);
-      ids.erase(ids.begin() + at);
-      done(std::move(got));
-    });
+    auto exchange =
+        world.http.send(std::move(q), [this, id, done = std::move(done)](result<http_response> got) {
+          auto at = std::find(ids.begin(), ids.end(), id) - ids.begin();
+          auto finished = std::move(exchanges[static_cast<std::size_t>(at)]);
+          exchanges.erase(exchanges.begin() + at);
+          ids.erase(ids.begin() + at);
+          done(std::move(got));
+        });
     exchanges.back() = std::move(exchange);
   }
   std::vector<std::uint64_t> ids;
@@ -557,14 +564,16 @@ struct fetcher::impl : std::enable_shared_from_this<fetcher::impl> {
       j->state.bytes = from;
       j->state.size = size;
       j->told = world.clock.now();
-      j->told_bytes = from;
+      j->told_bytes = j->shown_bytes = from;
+      show(*j);
       world.log(msg_begun,
-                j->file.name + (from ? " is fetched on from " + format_size(from) : std::string(" is fetched")) +
+                j->file.name +
+                    (from ? " is fetched on from " + format_size(from) : std::string(" is fetched")) +
                     (size ? " of " + format_size(size) : std::string()),
                 {{"file", j->file.name}, {"from", std::to_string(from)}, {"source", shown_url(j->url)}});
-      if (!tick) tick = world.scheduler.every(std::chrono::seconds(1), [this] { tell_progress(); });
+      if (!tick) tick = world.scheduler.every(show_every, [this] { tell_progress(); });
     };
-    on.progress = [this, j](std::uint64_t bytes) { progress(*j, bytes); };
+    on.progress = [j](std::uint64_t bytes) { j->state.bytes = bytes; };
     on.done = [this, &b, j, begun = world.clock.now()](result<download_outcome> got) {
       transfer_ended();
       taken(b, j, std::move(got), world.clock.now() - begun);
@@ -592,7 +601,8 @@ struct fetcher::impl : std::enable_shared_from_this<fetcher::impl> {
       j->news.of = {"\"" + j->layer->digest.to_string() + "\"", {}};
       if (j->archive) {
         bool wide = j->expected && j->expected->algorithm == digest_algorithm::sha512;
-        auto file = unpack_file(got->path, j->image->file, kept.unpacked_path(j->file.name), options.reserve, wide);
+        auto file =
+            unpack_file(got->path, j->image->file, kept.unpacked_path(j->file.name), options.reserve, wide);
         j->ready.clear();
         if (!file) {
           bool missing = file.error().code == errc::not_found;
@@ -606,28 +616,24 @@ struct fetcher::impl : std::enable_shared_from_this<fetcher::impl> {
       }
       // The recipe's checksum is of the file, whatever it travelled in.
       if (j->expected) {
-        const auto& found = j->expected->algorithm == digest_algorithm::sha512 && digests.sha512 ? *digests.sha512
-                                                                                                 : digests.sha256;
+        const auto& found = j->expected->algorithm == digest_algorithm::sha512 && digests.sha512
+                                ? *digests.sha512
+                                : digests.sha256;
         if (found != *j->expected) {
           j->ready.clear();
           kept.drop_part(j->file.name);
-          return fail_job(b, j,
-                          {errc::conflict,
-                           "wrong checksum: expected " + j->expected->to_string() + ", found " + found.to_string(),
-                           "fetch.checksum"});
+          return fail_job(
+              b, j,
+              {errc::conflict,
+               "wrong checksum: expected " + j->expected->to_string() + ", found " + found.to_string(),
+               "fetch.checksum"});
         }
       }
     }
     j->news.sha256 = digests.sha256;
     j->news.sha512 = digests.sha512;
-    auto rate = std::chrono::duration<double>(elapsed).count();
-    world.log(msg_fetched, j->file.name + " is fetched: " + format_size(j->news.size) + " in " + format_elapsed(elapsed),
-              {{"file", j->file.name},
-               {"bytes", std::to_string(j->news.size)},
-               {"sha256", j->news.sha256.hex},
-               {"rate", format_size(static_cast<std::uint64_t>(
-                            static_cast<double>(got->bytes) / std::max(rate, 0.001))) +
-                            "/s"}});
+    j->elapsed = elapsed;
+    j->transferred = got->bytes;
     job_ended(b);
   }
 
@@ -645,7 +651,8 @@ struct fetcher::impl : std::enable_shared_from_this<fetcher::impl> {
       auto slash = path.rfind('/');
       auto folder = path.substr(0, slash);
       if (auto made = world.files.make_folders(folder); !made) return failed(made.error());
-      if (::rename(j.ready.c_str(), path.c_str()) != 0) return failed(system_error(errno, path, "fetch.rename"));
+      if (::rename(j.ready.c_str(), path.c_str()) != 0)
+        return failed(system_error(errno, path, "fetch.rename"));
       // The new name must survive power loss as well.
       int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
       if (fd >= 0) {
@@ -670,11 +677,22 @@ struct fetcher::impl : std::enable_shared_from_this<fetcher::impl> {
     j.state.failure.clear();
     j.state.next_attempt.clear();
     show(j);
+    if (j.unchanged) return true;
+    auto seconds = std::max(std::chrono::duration<double>(j.elapsed).count(), 0.001);
+    world.log(
+        msg_fetched,
+        j.file.name + " is fetched: " + format_size(j.news.size) + " in " + format_elapsed(j.elapsed),
+        {{"file", j.file.name},
+         {"bytes", std::to_string(j.news.size)},
+         {"sha256", j.news.sha256.hex},
+         {"rate",
+          format_size(static_cast<std::uint64_t>(static_cast<double>(j.transferred) / seconds)) + "/s"}});
     return true;
   }
 };
 
-fetcher::fetcher(const runtime& world, fetch_options options, std::function<void(const file_state&)> on_change)
+fetcher::fetcher(const runtime& world, fetch_options options,
+                 std::function<void(const file_state&)> on_change)
     : impl_(std::make_shared<impl>(world, std::move(options), std::move(on_change))) {}
 
 fetcher::~fetcher() {

@@ -62,7 +62,8 @@ result<oci_manifest> read_manifest(std::string_view text, std::string_view arch)
   const auto& root = *parsed;
   if (!root.is_object()) return malformed("it is no object");
   if (auto manifests = root.find("manifests"); manifests != root.end()) {
-    if (!manifests->is_array() || manifests->size() > most_entries) return malformed("\"manifests\" is no list");
+    if (!manifests->is_array() || manifests->size() > most_entries)
+      return malformed("\"manifests\" is no list");
     return choose(*manifests, arch);
   }
   auto layers = root.find("layers");

@@ -29,11 +29,10 @@ bool is_tag(std::string_view tag) {
 }
 
 bool is_host(std::string_view host) {
-  return !host.empty() && host.size() <= 255 &&
-         std::all_of(host.begin(), host.end(), [](char c) {
-           return lower_or_digit(c) || (c >= 'A' && c <= 'Z') || c == '.' || c == '-' || c == ':' ||
-                  c == '[' || c == ']';
-         });
+  return !host.empty() && host.size() <= 255 && std::all_of(host.begin(), host.end(), [](char c) {
+    return lower_or_digit(c) || (c >= 'A' && c <= 'Z') || c == '.' || c == '-' || c == ':' || c == '[' ||
+           c == ']';
+  });
 }
 
 } // namespace
@@ -48,7 +47,8 @@ std::string oci_reference::base_url() const {
 result<oci_reference> parse_oci_url(std::string_view url) {
   auto bad = [&](const std::string& why) {
     return fail(errc::invalid,
-                "\"" + printable(url) + "\" " + why + ": write oci://registry/repository:tag#file", "fetch.oci");
+                "\"" + printable(url) + "\" " + why + ": write oci://registry/repository:tag#file",
+                "fetch.oci");
   };
   if (!is_oci_url(url)) return bad("is not the address of an artifact");
   oci_reference out;

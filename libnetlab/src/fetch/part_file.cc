@@ -44,7 +44,8 @@ result<void> part_file::open(bool keep, bool with_sha512) {
   sha512_.reset();
   if (with_sha512) sha512_.emplace(digest_algorithm::sha512);
   if (descriptor_ >= 0) ::close(descriptor_);
-  descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (keep ? O_APPEND : O_TRUNC | O_APPEND), 0644);
+  descriptor_ =
+      ::open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (keep ? O_APPEND : O_TRUNC | O_APPEND), 0644);
   if (descriptor_ < 0) return system_fail(errno, path_, "fetch.open");
   if (!keep) return {};
   auto read = read_all(path_, [&](byte_view bytes) {

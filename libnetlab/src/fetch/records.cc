@@ -63,14 +63,10 @@ std::optional<file_record> records::read_file(std::string_view name) {
 }
 
 result<void> records::write_file(std::string_view name, const file_record& r) {
-  json out = {{"name", name},
-              {"url", r.url},
-              {"etag", r.of.etag},
-              {"last_modified", r.of.last_modified},
-              {"size", r.size},
-              {"modified", r.modified},
-              {"checked", r.checked},
-              {"sha256", r.sha256.hex}};
+  json out = {{"name", name},         {"url", r.url},
+              {"etag", r.of.etag},    {"last_modified", r.of.last_modified},
+              {"size", r.size},       {"modified", r.modified},
+              {"checked", r.checked}, {"sha256", r.sha256.hex}};
   if (r.sha512) out["sha512"] = r.sha512->hex;
   return disk_.write(companion(name, ".json"), out.dump(1, ' ', false, json::error_handler_t::replace), 0640);
 }
@@ -89,7 +85,8 @@ result<void> records::write_part(std::string_view name, const part_record& r) {
               {"etag", r.of.etag},
               {"last_modified", r.of.last_modified},
               {"boot_id", r.boot_id}};
-  return disk_.write(companion(name, ".part.json"), out.dump(1, ' ', false, json::error_handler_t::replace), 0640);
+  return disk_.write(companion(name, ".part.json"), out.dump(1, ' ', false, json::error_handler_t::replace),
+                     0640);
 }
 
 void records::drop_part(std::string_view name) {

@@ -75,7 +75,8 @@ void registry_client::on_manifest(const std::shared_ptr<flow>& f, result<http_re
   if (got->status == 401 && !f->authorised) return authorise(f, *got);
   auto where = shown_url(f->of.base_url()) + ":" + f->reference;
   if (got->status == 404)
-    return end(f, fail(errc::not_found, "the registry has no " + f->of.repository + ":" + f->reference, "fetch.oci"));
+    return end(f, fail(errc::not_found, "the registry has no " + f->of.repository + ":" + f->reference,
+                       "fetch.oci"));
   if (got->status == 401 || got->status == 403) {
     authorization_.erase(key(f->of));
     return end(f, fail(errc::refused,
@@ -122,8 +123,8 @@ void registry_client::authorise(const std::shared_ptr<flow>& f, const http_respo
                            (account ? " of a kind that netlab does not have" : " for " + f->of.repository),
                        "fetch.oci"));
   // The scope is what is needed: some registries answer with a placeholder of theirs.
-  auto url = realm + (realm.find('?') == std::string::npos ? "?" : "&") + "scope=" +
-             url_encode("repository:" + f->of.repository + ":pull");
+  auto url = realm + (realm.find('?') == std::string::npos ? "?" : "&") +
+             "scope=" + url_encode("repository:" + f->of.repository + ":pull");
   if (auto service = demand->parameters.find("service"); service != demand->parameters.end())
     url += "&service=" + url_encode(service->second);
   auto q = request(std::move(url));
@@ -141,7 +142,8 @@ void registry_client::on_token(const std::shared_ptr<flow>& f, result<http_respo
     for (const auto* name : {"token", "access_token"})
       if (auto found = body->find(name); token.empty() && found != body->end() && found->is_string())
         token = found->get<std::string>();
-  bool printable_token = std::all_of(token.begin(), token.end(), [](unsigned char c) { return c > 0x20 && c < 0x7f; });
+  bool printable_token =
+      std::all_of(token.begin(), token.end(), [](unsigned char c) { return c > 0x20 && c < 0x7f; });
   if (token.empty() || !printable_token)
     return end(f, fail(errc::refused,
                        "the registry's token server gives no token for " + f->of.repository + " (" +

@@ -25,7 +25,8 @@ pieces cut(std::string_view url) {
 
 std::string shown_url(std::string_view url) {
   auto p = cut(url);
-  return printable(std::string(p.scheme) + std::string(p.host) + std::string(p.path.substr(0, p.path.find('?'))));
+  return printable(std::string(p.scheme) + std::string(p.host) +
+                   std::string(p.path.substr(0, p.path.find('?'))));
 }
 
 std::string_view host_of(std::string_view url) { return cut(url).host; }

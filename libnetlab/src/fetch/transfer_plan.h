@@ -30,12 +30,12 @@ http_headers request_fields(const transfer_part& part, const validators& have);
 // What the response's head means.
 struct transfer_verdict {
   enum class action {
-    append,     // the body goes behind the part
-    begin,      // the body is the whole
-    unchanged,  // the copy in place is the source's
-    complete,   // the part is the whole already
-    ask_again,  // without the part: the source has another edition
-    refuse,     // `failure` says why
+    append,    // the body goes behind the part
+    begin,     // the body is the whole
+    unchanged, // the copy in place is the source's
+    complete,  // the part is the whole already
+    ask_again, // without the part: the source has another edition
+    refuse,    // `failure` says why
   };
   action what = action::refuse;
   std::uint64_t size = 0; // of the whole; 0: not told

@@ -47,7 +47,8 @@ struct unpacker::state {
     };
     if (is({0x1f, 0x8b})) {
       kind = format::gzip;
-      if (inflateInit2(&gzip, 15 + 16) != Z_OK) return fail(errc::limit, "no memory for zlib", "fetch.unpack");
+      if (inflateInit2(&gzip, 15 + 16) != Z_OK)
+        return fail(errc::limit, "no memory for zlib", "fetch.unpack");
     } else if (is({0x28, 0xb5, 0x2f, 0xfd})) {
       kind = format::zstd;
       zstd = ZSTD_createDStream();
@@ -76,7 +77,8 @@ struct unpacker::state {
         whole = false;
         continue;
       }
-      if (code == Z_BUF_ERROR || (code == Z_OK && gzip.avail_in == 0 && produced_now < buffer.size())) return {};
+      if (code == Z_BUF_ERROR || (code == Z_OK && gzip.avail_in == 0 && produced_now < buffer.size()))
+        return {};
       if (code != Z_OK) return broken(gzip.msg ? gzip.msg : "not gzip");
     }
   }

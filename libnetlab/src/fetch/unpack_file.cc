@@ -17,8 +17,8 @@ constexpr std::size_t shown_names = 8;
 
 } // namespace
 
-result<unpacked_file> unpack_file(const std::string& archive, const std::string& wanted, const std::string& target,
-                                  std::uint64_t reserve, bool with_sha512) {
+result<unpacked_file> unpack_file(const std::string& archive, const std::string& wanted,
+                                  const std::string& target, std::uint64_t reserve, bool with_sha512) {
   auto source = open_file::open(archive);
   if (!source) return tl::unexpected(source.error());
   part_file out(target, reserve);

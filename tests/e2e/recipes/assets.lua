@@ -39,7 +39,7 @@ if opt.factory ~= "" then
 end
 
 local boot = netlab.boot.service {
-  assets = netlab.boot.assets { files = files, keep_free = opt.keep_free, retry = opt.retry, stall = "5s" },
+  assets = netlab.boot.assets { files = files, keep_free = opt.keep_free, retry = opt.retry },
   profiles = profiles,
   groups = { { profile = next(profiles) } },
 }

@@ -35,7 +35,8 @@ public:
     return {};
   }
 
-  std::unique_ptr<http_exchange> send(http_request q, std::function<void(result<http_response>)> done) override {
+  std::unique_ptr<http_exchange> send(http_request q,
+                                      std::function<void(result<http_response>)> done) override {
     asked.push_back(q);
     auto alive = std::make_shared<bool>(true);
     time_.post([this, q = std::move(q), done = std::move(done), late = std::weak_ptr(alive)] {
@@ -73,7 +74,8 @@ private:
     if (p.status == 200 && !p.etag.empty() && of(q, "If-None-Match") == p.etag) {
       r.status = 304;
       body.clear();
-    } else if (p.status == 200 && p.ranges && range.starts_with("bytes=") && (condition.empty() || condition == p.etag)) {
+    } else if (p.status == 200 && p.ranges && range.starts_with("bytes=") &&
+               (condition.empty() || condition == p.etag)) {
       std::size_t from = 0;
       std::from_chars(range.data() + 6, range.data() + range.size(), from);
       auto total = std::to_string(p.body.size());
@@ -83,8 +85,8 @@ private:
         body.clear();
       } else {
         r.status = 206;
-        r.headers.emplace_back("content-range",
-                               "bytes " + std::to_string(from) + "-" + std::to_string(p.body.size() - 1) + "/" + total);
+        r.headers.emplace_back("content-range", "bytes " + std::to_string(from) + "-" +
+                                                    std::to_string(p.body.size() - 1) + "/" + total);
         body = p.body.substr(from);
       }
     }
