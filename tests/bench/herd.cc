@@ -219,7 +219,7 @@ class machine {
 public:
   machine(const place& where, std::uint32_t serial) : where_(where), serial_(serial) {}
 
-  std::vector<std::uint64_t> first_bytes; // ns
+  std::vector<std::uint64_t> first_bytes; // ns, in the order of the boot: loader, two scripts, kernel, initrd
   std::uint64_t received = 0;
   std::string trouble; // empty: it reached its kernel
 
@@ -410,12 +410,14 @@ int main(int argc, char** argv) {
   over = true;
   meanwhile.join();
 
-  std::vector<std::uint64_t> first;
+  std::vector<std::uint64_t> first, by_step[5];
   std::uint64_t received = 0;
   std::size_t booted = 0;
   std::string trouble;
   for (auto& m : herd) {
     first.insert(first.end(), m->first_bytes.begin(), m->first_bytes.end());
+    for (std::size_t i = 0; i < m->first_bytes.size() && i < std::size(by_step); ++i)
+      by_step[i].push_back(m->first_bytes[i]);
     received += m->received;
     booted += m->trouble.empty();
     if (trouble.empty()) trouble = m->trouble;
@@ -425,9 +427,12 @@ int main(int argc, char** argv) {
       "{\"nodes\": %u, \"booted\": %zu, \"seconds\": %.3f, \"bytes\": %llu, \"first_byte_p50\": %.3f, "
       "\"first_byte_p99\": %.3f, \"first_byte_max\": %.3f, \"dhcp_alone_p99\": %.3f, \"dhcp_beside_p50\": "
       "%.3f, "
-      "\"dhcp_beside_p99\": %.3f, \"dhcp_alone\": %zu, \"dhcp_beside\": %zu}\n",
+      "\"dhcp_beside_p99\": %.3f, \"dhcp_alone\": %zu, \"dhcp_beside\": %zu, \"steps_p99\": [%.1f, %.1f, "
+      "%.1f, %.1f, %.1f]}\n",
       nodes, booted, static_cast<double>(elapsed) / 1e9, static_cast<unsigned long long>(received),
       percentile(first, 0.5), percentile(first, 0.99), percentile(first, 1), percentile(alone, 0.99),
-      percentile(beside, 0.5), percentile(beside, 0.99), alone.size(), beside.size());
+      percentile(beside, 0.5), percentile(beside, 0.99), alone.size(), beside.size(),
+      percentile(by_step[0], 0.99), percentile(by_step[1], 0.99), percentile(by_step[2], 0.99),
+      percentile(by_step[3], 0.99), percentile(by_step[4], 0.99));
   return booted == 0 ? 1 : 0;
 }

@@ -742,5 +742,5 @@ TEST_CASE("messages: identifiers are unique and every text is there") {
     CHECK(ids.insert(m->id).second);
     CHECK(std::string(m->explain).size() > 20);
   }
-  CHECK(ids.size() == 25);
+  CHECK(ids.size() == 27);
 }

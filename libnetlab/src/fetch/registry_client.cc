@@ -128,8 +128,9 @@ void registry_client::authorise(const std::shared_ptr<flow>& f, const http_respo
   if (auto service = demand->parameters.find("service"); service != demand->parameters.end())
     url += "&service=" + url_encode(service->second);
   auto q = request(std::move(url));
-  auto own = host_of(f->of.base_url());
-  if (account && may_share_credentials(own, host_of(realm))) q.headers.emplace_back("Authorization", basic());
+  auto base = f->of.base_url();
+  if (account && may_share_credentials(host_of(base), host_of(realm)))
+    q.headers.emplace_back("Authorization", basic());
   f->exchange = world_.http.send(std::move(q), [this, late = std::weak_ptr(f)](result<http_response> answer) {
     if (auto still = late.lock()) on_token(still, std::move(answer));
   });
