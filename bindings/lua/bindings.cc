@@ -11,6 +11,7 @@ api describe_everything() {
   bind_boot(out);
   bind_boot_raspberry(out);
   bind_boot_source(out);
+  bind_boot_assets(out);
   bind_clock(out);
   bind_dhcp(out);
   bind_dhcp_proxy(out);
@@ -26,6 +27,7 @@ api describe_everything() {
   bind_probe(out);
   bind_process(out);
   bind_state(out);
+  bind_talos(out);
   bind_tasks(out);
   bind_template(out);
   bind_test(out);

@@ -9,17 +9,19 @@
 #include "handle.h"
 #include "host.h"
 #include "messages.h"
+#include "netlab/digest.h"
 #include "netlab/files.h"
 #include "nodes.h"
+#include "talos.h"
 
 namespace netlab::lua {
+
+option_type document_type() { return type::one_of({type::path(), type::function("function(node)")}); }
 
 namespace {
 
 constexpr const char* document_help = ": a file beside the recipe, or a function that returns its name, "
                                       "{ text = \"…\" }, or nil and why";
-
-option_type document_type() { return type::one_of({type::path(), type::function("function(node)")}); }
 
 std::vector<option> file_options() {
   return {
@@ -28,6 +30,7 @@ std::vector<option> file_options() {
       optional("args", type::list(type::string()),
                "kernel arguments; {{name}} is filled in by netlab, ${name} by iPXE or Talos"),
       optional("uki", type::string(), "a unified kernel image instead of kernel and initrd"),
+      optional("cmdline", type::string(), "a file whose text is kernel arguments, in front of args"),
   };
 }
 
@@ -65,9 +68,14 @@ schema boot_schema() {
       optional("name", type::string(), "how messages and commands call it"),
       optional("nodes", type::handle("nodes"),
                "the lab's machines; every netlab.nodes counts, this one documents it"),
-      with_default("assets", type::string(), "assets",
-                   "the folder of kernels and initrds, in the state folder"),
-      optional("profiles", type::map(type::table(std::move(profile))), "what can be booted, by name"),
+      with_default(
+          "assets", type::one_of({type::string(), type::handle("boot.assets")}), "assets",
+          "the folder of kernels and initrds, in the state folder, or the netlab.boot.assets that fill it"),
+      with_default("fetch", type::boolean(), true,
+                   "fetch the URLs of profiles once and serve the copy; false: machines get the URLs"),
+      optional("profiles",
+               type::map(type::one_of({type::table(std::move(profile)), type::handle("talos.profile")})),
+               "what can be booted, by name"),
       optional(
           "sources", type::list(type::handle("boot.source")),
           "plugins' handles and netlab.boot.source, asked in this order before the profiles: the first that "
@@ -110,6 +118,7 @@ boot::boot_files read_files(const options& o) {
   boot::boot_files out;
   out.kernel = o.maybe<std::string>("kernel");
   out.uki = o.maybe<std::string>("uki");
+  out.cmdline = o.maybe<std::string>("cmdline");
   if (o.has("initrd")) out.initrd = o.list<std::string>("initrd");
   if (o.has("args")) out.args = o.list<std::string>("args");
   return out;
@@ -162,6 +171,8 @@ result<boot::document> read_document(lua_State* L, int first, int count, const s
                                  describe_value(L, first));
 }
 
+} // namespace
+
 boot::document_fn make_document(host& h, const options& o, const std::string& option_name) {
   const auto* given = o.find(option_name);
   if (!given) return nullptr;
@@ -190,6 +201,8 @@ boot::document_fn make_document(host& h, const options& o, const std::string& op
     });
   };
 }
+
+namespace {
 
 void flatten(const json& data, const std::string& prefix, boot::text_map& out) {
   if (data.is_object()) {
@@ -255,10 +268,65 @@ std::function<bool(const boot::machine_facts&)> make_decision(host& h, shared_re
   };
 }
 
+// A URL that every machine would load alike. iPXE's own ${settings} make one that only the machine knows.
+bool is_fetchable(const std::string& value) {
+  auto fits = [&](std::string_view scheme) { return value.starts_with(scheme); };
+  return (fits("http://") || fits("https://") || fits("oci://") || fits("oci+http://")) &&
+         value.find("${") == std::string::npos;
+}
+
+// Makes an asset of a URL: its file has a place of its own in the assets folder.
+result<void> take_url(fetching& files, std::string& value, const std::string& arch) {
+  if (!is_fetchable(value)) return {};
+  fetch::wanted_file w;
+  w.url = value;
+  w.arch = arch;
+  auto plain = value.substr(0, value.find('?'));
+  auto file = plain.substr(plain.find_last_of("/#") + 1);
+  if (file.empty() || file == "." || file == "..") file = "file";
+  w.name = "url/" + to_hex(byte_view(sha256_of(as_bytes(arch + " " + value))).first(6)) + "/" + file;
+  value = w.name;
+  return files.add(std::move(w));
+}
+
+result<void> take_urls(fetching& files, boot::boot_files& from, const std::string& arch,
+                       const std::string& at) {
+  auto take = [&](std::string& value, const std::string& option) -> result<void> {
+    auto ok = take_url(files, value, arch);
+    if (!ok) return fail(ok.error().code, ok.error().message, at + "." + option);
+    return {};
+  };
+  auto one = [&](std::optional<std::string>& value, const char* option) -> result<void> {
+    return value ? take(*value, option) : result<void>{};
+  };
+  if (auto ok = one(from.kernel, "kernel"); !ok) return ok;
+  if (auto ok = one(from.uki, "uki"); !ok) return ok;
+  if (auto ok = one(from.cmdline, "cmdline"); !ok) return ok;
+  if (from.initrd)
+    for (std::size_t i = 0; i < from.initrd->size(); ++i)
+      if (auto ok = take((*from.initrd)[i], "initrd[" + std::to_string(i + 1) + "]"); !ok) return ok;
+  return {};
+}
+
+result<void> take_files(boot_object& out, boot::profile& p, const talos_profile* talos, bool fetch) {
+  auto& files = out.shared_files ? out.shared_files->files : *out.own_files;
+  auto at = "profiles." + p.name;
+  if (talos)
+    for (const auto& w : talos->files)
+      if (auto ok = files.add(w); !ok) return fail(ok.error().code, ok.error().message, at);
+  if (!fetch) return {};
+  if (auto ok = take_urls(files, p.common, {}, at); !ok) return ok;
+  for (auto& [arch, variant] : p.variants)
+    if (auto ok = take_urls(files, variant, arch, at + "." + arch); !ok) return ok;
+  return {};
+}
+
 result<object_ptr> create_boot(host& h, const options& o) {
   auto out = std::make_shared<boot_object>();
   auto& s = out->settings;
-  out->assets = o.get<std::string>("assets");
+  out->shared_files = o.object<assets_object>("assets");
+  if (!out->shared_files) out->own_files = std::make_unique<fetching>(h);
+  out->assets = out->shared_files ? out->shared_files->folder : o.get<std::string>("assets");
   s.url = o.maybe<std::string>("url").value_or("");
   s.ipxe = paths(o, "ipxe");
   s.stub = paths(o, "stub");
@@ -272,8 +340,18 @@ result<object_ptr> create_boot(host& h, const options& o) {
   if (!profiles && out->sources.empty())
     return fail(errc::invalid, "there is nothing to boot: give it profiles, sources or both");
   for (const auto& item : profiles.value_or(value_map{}).items) {
-    const auto& fields = item.value.as<options>();
     boot::profile p;
+    if (item.value.is<object_ptr>()) {
+      auto talos = std::dynamic_pointer_cast<talos_profile>(item.value.as<object_ptr>());
+      p = talos->profile;
+      p.name = item.name;
+      if (auto ok = take_files(*out, p, talos.get(), false); !ok) return tl::unexpected(ok.error());
+      for (const auto& note : talos->notes)
+        out->profile_notes.push_back("profile \"" + p.name + "\": " + note);
+      s.profiles.push_back(std::move(p));
+      continue;
+    }
+    const auto& fields = item.value.as<options>();
     p.name = item.name;
     p.common = read_files(fields);
     for (const char* arch : {"amd64", "arm64", "i386", "arm", "riscv64"})
@@ -284,6 +362,7 @@ result<object_ptr> create_boot(host& h, const options& o) {
     p.generic = make_document(h, fields, "generic");
     p.ignition = make_document(h, fields, "ignition");
     p.cloud = make_document(h, fields, "cloud");
+    if (auto ok = take_files(*out, p, nullptr, o.get<bool>("fetch")); !ok) return tl::unexpected(ok.error());
     s.profiles.push_back(std::move(p));
   }
   for (const auto& entry : o.list<options>("groups")) {
@@ -351,6 +430,7 @@ void boot_object::make(host& h, bool running) {
     auto found = who.mac ? h.lease_names().find(*who.mac) : h.lease_names().end();
     return found == h.lease_names().end() ? std::string{} : found->second;
   };
+  if (!files()->empty()) world.library = &files()->library();
   if (running) {
     world.home = &h.world().scheduler;
     world.worker = &h.bytes().scheduler;
@@ -369,18 +449,25 @@ result<void> boot_object::check(host& h) {
       notes_.push_back(issue.text + " [" + issue.id + "]");
   }
   service_.reset();
+  notes_.insert(notes_.end(), profile_notes.begin(), profile_notes.end());
   return {};
 }
 
 result<void> boot_object::start(host& h) {
   if (auto made = h.world().files.make_folders(h.state_path("cache"), 0750); !made) return made;
   make(h, true);
-  return {};
+  return own_files ? own_files->start(h, settings.assets) : result<void>{};
+}
+
+void boot_object::drain(std::function<void()> done) {
+  if (own_files) return own_files->stop(std::move(done));
+  done();
 }
 
 json boot_object::status() const {
   json out = {{"profiles", settings.profiles.size()}, {"groups", settings.groups.size()}};
   if (!sources.empty()) out["sources"] = sources.size();
+  if (own_files && !own_files->empty()) out.update(own_files->status());
   if (service_) {
     json overrides = json::array();
     for (const auto& o : service_->boot_overrides())

@@ -11,7 +11,7 @@ namespace {
 constexpr errc codes[] = {errc::invalid,     errc::not_found,   errc::exists,   errc::denied,
                           errc::refused,     errc::unreachable, errc::timeout,  errc::closed,
                           errc::cancelled,   errc::limit,       errc::conflict, errc::protocol,
-                          errc::unsupported, errc::io};
+                          errc::unsupported, errc::busy,        errc::io};
 
 int make(call& c) {
   auto word = c.text(1, "the code");

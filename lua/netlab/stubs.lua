@@ -64,6 +64,7 @@ netlab.json = {}
 netlab.log = {}
 netlab.net = {}
 netlab.process = {}
+netlab.talos = {}
 netlab.testing = {}
 netlab.tftp = {}
 netlab.yaml = {}
@@ -71,6 +72,10 @@ netlab.yaml = {}
 ---Files made on request, for `serve` of HTTP and TFTP servers.
 ---@class netlab.assets.handler
 local handle_assets_handler = {}
+
+---Files that are fetched: goes into `assets` of a boot service.
+---@class netlab.boot.assets
+local handle_boot_assets = {}
 
 ---A virtual iPXE. Actions: { what = "fetch", url, purpose }, "sleep", "boot" { kernel, cmdline, initrds }, "exit" { code }, "failed" { url, line, why }.
 ---@class netlab.boot.ipxe
@@ -99,6 +104,10 @@ function handle_boot_ipxe:slept() end
 ---What `echo` printed so far.
 ---@return string[]
 function handle_boot_ipxe:console() end
+
+---The boot files of Raspberry Pis: goes into `raspberry` of a profile.
+---@class netlab.boot.raspberry
+local handle_boot_raspberry = {}
 
 ---A boot service: goes into `serve` of HTTP and TFTP servers and into `boot` of a DHCP server.
 ---@class netlab.boot.service
@@ -189,6 +198,10 @@ function handle_nodes:each() end
 ---@return netlab.node[]
 function handle_nodes:known() end
 
+---A Talos image of an Image Factory: goes into `profiles` of a boot service.
+---@class netlab.talos.profile
+local handle_talos_profile = {}
+
 ---A running task, as netlab.spawn and netlab.every return it.
 ---@class netlab.task
 local handle_task = {}
@@ -209,41 +222,90 @@ function handle_task:done() end
 ---@class netlab.tftp.server
 local handle_tftp_server = {}
 
+---@class netlab.boot.assets.options.files
+---@field url string http://…, https://…, or oci://registry/repository:tag#file for a file of an artifact in a registry (oci+http:// without TLS) (required)
+---@field sha256? string the checksum that it must have, 64 digits
+---@field sha512? string the same with 128 digits
+---@field checksums? string a list of checksums that names it, as sha256sum and sha512sum write it
+---@field arch? "amd64"|"arm64"|"i386"|"arm"|"riscv64" of an OCI image that is made for several processors
+
+---@class netlab.boot.assets.options.credentials
+---@field username string the account (required)
+---@field password_file string a file that holds the password or token alone (required)
+
+---@class netlab.boot.assets.options
+---@field name? string how messages and commands call it
+---@field folder? string the assets folder, in the state folder (default "assets")
+---@field files table<string, string|netlab.boot.assets.options.files> asset names to the URLs that they come from (required)
+---@field concurrency? integer transfers at a time (default 4)
+---@field refresh? string how often a file without a checksum in the recipe is compared with its source (default "24h")
+---@field retry? string the pause after a failure; it doubles up to 15 minutes (default "5s")
+---@field stall? string a transfer without a byte for this long is begun again (default "30s")
+---@field keep_free? string how much of the disk is left to leases and others (default "64MiB")
+---@field verify? boolean check the sources' certificates (default true)
+---@field ca_file? string certificates to trust instead of the system's
+---@field credentials? table<string, netlab.boot.assets.options.credentials> accounts by host, such as "ghcr.io"
+
+---Files of the assets folder that are fetched from elsewhere, checked, and served from the copy here.
+---@param options netlab.boot.assets.options
+---@return netlab.boot.assets
+function netlab.boot.assets(options) end
+
+---@class netlab.boot.raspberry.options
+---@field name? string how messages call it
+---@field firmware? string folder of the Pi's own boot files (bootcode.bin, start4.elf, fixup4.dat, device trees, overlays): in the assets, or absolute. A config.txt there stays in force, and <serial>/… there goes first (default "raspberry-pi")
+---@field kernel? string what these files start, an asset or absolute path: a Linux kernel, or U-Boot's u-boot.bin, which asks DHCP again and gets the profile's arm64 files
+---@field uefi? string instead of `kernel`, UEFI firmware (RPI_EFI.fd): it asks DHCP again as any arm64 UEFI machine does
+---@field initrd? string[] the kernel's initrds, in order
+---@field args? string[] cmdline.txt; {{name}} is filled in by netlab
+---@field config? string[] further lines of config.txt, such as "dtoverlay=disable-bt"
+
+---What the boot loader of a Raspberry Pi 3, CM3, 4, CM4 or 5 loads over TFTP: the `raspberry` of a profile. config.txt and cmdline.txt are made for each node.
+---@param options netlab.boot.raspberry.options
+---@return netlab.boot.raspberry
+function netlab.boot.raspberry(options) end
+
 ---@class netlab.boot.service.options.profiles.amd64
 ---@field kernel? string the kernel: an asset's name, an absolute path or a URL
 ---@field initrd? string[] the initrds, in order
 ---@field args? string[] kernel arguments; {{name}} is filled in by netlab, ${name} by iPXE or Talos
 ---@field uki? string a unified kernel image instead of kernel and initrd
+---@field cmdline? string a file whose text is kernel arguments, in front of args
 
 ---@class netlab.boot.service.options.profiles.arm64
 ---@field kernel? string the kernel: an asset's name, an absolute path or a URL
 ---@field initrd? string[] the initrds, in order
 ---@field args? string[] kernel arguments; {{name}} is filled in by netlab, ${name} by iPXE or Talos
 ---@field uki? string a unified kernel image instead of kernel and initrd
+---@field cmdline? string a file whose text is kernel arguments, in front of args
 
 ---@class netlab.boot.service.options.profiles.i386
 ---@field kernel? string the kernel: an asset's name, an absolute path or a URL
 ---@field initrd? string[] the initrds, in order
 ---@field args? string[] kernel arguments; {{name}} is filled in by netlab, ${name} by iPXE or Talos
 ---@field uki? string a unified kernel image instead of kernel and initrd
+---@field cmdline? string a file whose text is kernel arguments, in front of args
 
 ---@class netlab.boot.service.options.profiles.arm
 ---@field kernel? string the kernel: an asset's name, an absolute path or a URL
 ---@field initrd? string[] the initrds, in order
 ---@field args? string[] kernel arguments; {{name}} is filled in by netlab, ${name} by iPXE or Talos
 ---@field uki? string a unified kernel image instead of kernel and initrd
+---@field cmdline? string a file whose text is kernel arguments, in front of args
 
 ---@class netlab.boot.service.options.profiles.riscv64
 ---@field kernel? string the kernel: an asset's name, an absolute path or a URL
 ---@field initrd? string[] the initrds, in order
 ---@field args? string[] kernel arguments; {{name}} is filled in by netlab, ${name} by iPXE or Talos
 ---@field uki? string a unified kernel image instead of kernel and initrd
+---@field cmdline? string a file whose text is kernel arguments, in front of args
 
 ---@class netlab.boot.service.options.profiles
 ---@field kernel? string the kernel: an asset's name, an absolute path or a URL
 ---@field initrd? string[] the initrds, in order
 ---@field args? string[] kernel arguments; {{name}} is filled in by netlab, ${name} by iPXE or Talos
 ---@field uki? string a unified kernel image instead of kernel and initrd
+---@field cmdline? string a file whose text is kernel arguments, in front of args
 ---@field amd64? netlab.boot.service.options.profiles.amd64 what differs on amd64
 ---@field arm64? netlab.boot.service.options.profiles.arm64 what differs on arm64
 ---@field i386? netlab.boot.service.options.profiles.i386 what differs on i386
@@ -254,6 +316,7 @@ local handle_tftp_server = {}
 ---@field generic? string|function the document at /generic: a file beside the recipe, or a function that returns its name, { text = "…" }, or nil and why
 ---@field ignition? string|function the document at /ignition: a file beside the recipe, or a function that returns its name, { text = "…" }, or nil and why
 ---@field cloud? string|function the document at /cloud: a file beside the recipe, or a function that returns its name, { text = "…" }, or nil and why
+---@field raspberry? netlab.boot.raspberry what the boot loader of Raspberry Pis gets, which is neither BIOS nor UEFI
 
 ---@class netlab.boot.service.options.groups
 ---@field name? string for messages
@@ -264,8 +327,9 @@ local handle_tftp_server = {}
 ---@class netlab.boot.service.options
 ---@field name? string how messages and commands call it
 ---@field nodes? netlab.nodes the lab's machines; every netlab.nodes counts, this one documents it
----@field assets? string the folder of kernels and initrds, in the state folder (default "assets")
----@field profiles? table<string, netlab.boot.service.options.profiles> what can be booted, by name
+---@field assets? string|netlab.boot.assets the folder of kernels and initrds, in the state folder, or the netlab.boot.assets that fill it (default "assets")
+---@field fetch? boolean fetch the URLs of profiles once and serve the copy; false: machines get the URLs (default true)
+---@field profiles? table<string, netlab.boot.service.options.profiles|netlab.talos.profile> what can be booted, by name
 ---@field sources? netlab.boot.source[] plugins' handles and netlab.boot.source, asked in this order before the profiles: the first that answers wins
 ---@field groups? netlab.boot.service.options.groups[] who boots what: a function that says yes wins, then most selectors, then the recipe's order; no match is the default
 ---@field url? string the address of this service for clients; by default the one that each client asked
@@ -498,6 +562,32 @@ function netlab.network(options) end
 ---@param options netlab.nodes.options[]
 ---@return netlab.nodes
 function netlab.nodes(options) end
+
+---@class netlab.talos.profile.options.overlay
+---@field name string such as "rpi_generic" (required)
+---@field image string such as "siderolabs/sbc-raspberrypi" (required)
+---@field options? any the overlay's own
+
+---@class netlab.talos.profile.options
+---@field name? string how messages call it
+---@field version string the release, such as "v1.11.3" (required)
+---@field extensions? string[] system extensions, such as "siderolabs/tailscale"
+---@field kernel_args? string[] kernel arguments that the factory puts into the image, beside its own
+---@field args? string[] kernel arguments that netlab adds for each machine, {{name}} filled in; by default those that lead to config
+---@field config? string|function the machine config, at /config: a file beside the recipe, or a function that returns its name, { text = "…" }, or nil and why
+---@field arch? ("amd64"|"arm64")[] the processors to fetch it for (default ["amd64","arm64"])
+---@field platform? string Talos' platform, part of the factory's file names (default "metal")
+---@field uki? boolean boot the factory's unified image, for UEFI firmware only; what it is told is in kernel_args (default false)
+---@field secureboot? boolean the signed unified image, for Secure Boot (default false)
+---@field overlay? netlab.talos.profile.options.overlay an overlay for single-board computers
+---@field schematic? string the id of a schematic that the factory has, instead of the above
+---@field checksums? table<string, string> checksums by the factory's file names: ["kernel-amd64"] = "sha256:…"
+---@field factory? string the Image Factory, or a mirror of it (default "https://factory.talos.dev")
+
+---A boot profile for Talos Linux: an Image Factory makes kernel and initramfs with the extensions, netlab fetches them once and serves its copy.
+---@param options netlab.talos.profile.options
+---@return netlab.talos.profile
+function netlab.talos.profile(options) end
 
 ---@class netlab.tftp.server.options
 ---@field name? string how messages and commands call it

@@ -1,16 +1,17 @@
 // Fetches one file by TFTP as fast as it comes (RFC 1350, 2347, 2348, 7440), and compares it as it goes.
 //
 //   netlab-bench-tftp-get --server IP [--port 69] [--file NAME] [--expect PATH] [--blksize 1428]
-//   [--windowsize 1]
+//   [--windowsize 1] [--clients 1]
 //
-// Prints one line of JSON: bytes, seconds, what was granted, and how often a block had to be asked for again.
-// Exit code 1 when the file did not come whole or differs from PATH.
+// Prints one line of JSON: bytes of all clients, seconds, what was granted, and how often a block had to be
+// asked for again. Exit code 1 when the file did not come whole or differs from PATH.
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 
 #include <array>
 #include <optional>
+#include <thread>
 #include <vector>
 
 #include "tool.h"
@@ -56,20 +57,24 @@ public:
   std::size_t size;
 };
 
-} // namespace
-
-int main(int argc, char** argv) {
-  bench::arguments options(argc, argv, 1);
-  auto server = bench::ipv4(options.text("server", "127.0.0.1"),
-                            static_cast<std::uint16_t>(options.number("port", 69, 1, 65535)));
-  auto file = options.text("file", "64m");
-  auto expect = options.text("expect", "");
-  auto blksize = static_cast<std::size_t>(options.number("blksize", 1428, 8, 65464));
-  auto windowsize = static_cast<std::size_t>(options.number("windowsize", 1, 1, 64));
-  options.check();
+struct plan {
+  sockaddr_in server;
+  std::string file, expect;
+  std::size_t blksize, windowsize;
   std::optional<mapped_file> wanted;
-  if (!expect.empty()) wanted.emplace(expect);
+};
 
+struct outcome {
+  granted g;
+  std::uint64_t bytes = 0, again = 0;
+};
+
+outcome fetch(const plan& what) {
+  auto server = what.server;
+  const auto& file = what.file;
+  const auto& expect = what.expect;
+  auto blksize = what.blksize, windowsize = what.windowsize;
+  const auto& wanted = what.wanted;
   int fd = bench::udp_socket("0.0.0.0", 0);
   timeval patience{1, 0};
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
@@ -90,7 +95,6 @@ int main(int argc, char** argv) {
   bool connected = false, done = false;
   std::uint64_t blocks = 0, bytes = 0, again = 0, in_window = 0;
   int silent = 0;
-  auto begun = bench::now_ns();
   sendto(fd, packet.data(), packet.size(), 0, reinterpret_cast<sockaddr*>(&server), sizeof server);
   auto acknowledge = [&] {
     char ack[4] = {0, 4, static_cast<char>(blocks >> 8), static_cast<char>(blocks)};
@@ -151,9 +155,41 @@ int main(int argc, char** argv) {
       acknowledge();
     }
   }
-  auto seconds = static_cast<double>(bench::now_ns() - begun) / 1e9;
   if (wanted && bytes != wanted->size)
     bench::die(std::to_string(bytes) + " bytes came of " + std::to_string(wanted->size));
+  close(fd);
+  return {g, bytes, again};
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  bench::arguments options(argc, argv, 1);
+  plan what;
+  what.server = bench::ipv4(options.text("server", "127.0.0.1"),
+                            static_cast<std::uint16_t>(options.number("port", 69, 1, 65535)));
+  what.file = options.text("file", "64m");
+  what.expect = options.text("expect", "");
+  what.blksize = static_cast<std::size_t>(options.number("blksize", 1428, 8, 65464));
+  what.windowsize = static_cast<std::size_t>(options.number("windowsize", 1, 1, 64));
+  auto clients = static_cast<std::size_t>(options.number("clients", 1, 1, 256));
+  options.check();
+  if (!what.expect.empty()) what.wanted.emplace(what.expect);
+  std::vector<outcome> outcomes(clients);
+  auto begun = bench::now_ns();
+  {
+    std::vector<std::thread> others;
+    for (std::size_t i = 1; i < clients; ++i) others.emplace_back([&, i] { outcomes[i] = fetch(what); });
+    outcomes[0] = fetch(what);
+    for (auto& other : others) other.join();
+  }
+  auto seconds = static_cast<double>(bench::now_ns() - begun) / 1e9;
+  std::uint64_t bytes = 0, again = 0;
+  for (const auto& o : outcomes) {
+    bytes += o.bytes;
+    again += o.again;
+  }
+  const auto& g = outcomes[0].g;
   std::printf(
       "{\"bytes\": %llu, \"seconds\": %.6f, \"blksize\": %zu, \"windowsize\": %zu, \"again\": %llu}\n",
       static_cast<unsigned long long>(bytes), seconds, g.blksize, g.windowsize,

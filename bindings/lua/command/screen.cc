@@ -65,7 +65,9 @@ std::string counted(std::size_t n, const std::string& noun) {
 table service_rows(const json& status) {
   table out{{"service", "name", "listens", ""}};
   for (const auto& s : status["services"]) {
-    auto about = in_words(s["status"]);
+    auto told = s["status"];
+    told.erase("files"); // they have a table of their own
+    auto about = in_words(told);
     bool stopped = s.contains("running") && !s["running"].get<bool>();
     if (stopped) about = about.empty() ? "stopped" : "stopped, " + about;
     out.push_back({in_words(s["kind"]), in_words(s["name"]),

@@ -58,6 +58,23 @@ table node_rows(const json& status) {
   return out;
 }
 
+// One line a file that is fetched from elsewhere.
+table asset_rows(const json& status) {
+  table out{{"file", "state", ""}};
+  for (const auto& s : status["services"]) {
+    if (!s["status"].is_object() || !s["status"].contains("files")) continue;
+    for (const auto& f : s["status"]["files"]) {
+      auto state = in_words(f["state"]);
+      auto words = in_words(f["words"]);
+      if (f.contains("failure") && f["usable"].get<bool>())
+        words = "an older copy is served: " + in_words(f["failure"]) +
+                (f.contains("next_attempt") ? "; next attempt at " + in_words(f["next_attempt"]) : "");
+      out.push_back({in_words(f["name"]), state, words == state ? "" : words});
+    }
+  }
+  return out;
+}
+
 void print_stopped(const global_options& global, const json& boots, const std::string& except) {
   bool any = false;
   for (const auto& b : boots) {
@@ -77,6 +94,7 @@ void print_overview(const global_options& global, const json& status) {
               state.empty() ? "" : (", state in " + state).c_str());
   print_table(stdout, global, "services", service_rows(status));
   print_table(stdout, global, "nodes", node_rows(status));
+  print_table(stdout, global, "files from elsewhere", asset_rows(status));
   const auto& boots = status["boots"];
   std::string latest;
   if (!boots.empty()) {

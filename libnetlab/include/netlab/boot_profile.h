@@ -46,6 +46,7 @@ struct boot_files {
   std::optional<std::vector<std::string>> initrd;
   std::optional<std::vector<std::string>> args;
   std::optional<std::string> uki;
+  std::optional<std::string> cmdline; // a file whose text is kernel arguments, in front of `args`
 };
 
 // What a Raspberry Pi's own boot loader gets over TFTP.
@@ -100,6 +101,7 @@ struct resolved_files {
   std::string arch;        // "amd64", …
   std::string kernel, uki; // exactly one is set
   std::vector<std::string> initrd, args;
+  std::string cmdline; // empty: none
 };
 // errc::not_found when the profile has nothing for this processor, errc::invalid when it is incomplete.
 result<resolved_files> resolve(const profile& p, cpu processor);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "netlab/asset.h"
+#include "netlab/asset_library.h"
 #include "netlab/boot_event.h"
 #include "netlab/boot_policy.h"
 #include "netlab/boot_profile.h"
@@ -64,6 +65,8 @@ struct service_world {
   // Downloads a profile's URL to a local file (cached by the host); without it a profile that needs one for
   // an assembled or TFTP-served image is refused.
   std::function<void(const std::string& url, std::function<void(result<std::string>)>)> fetch;
+  // Which of the assets are fetched from elsewhere, and whether they are here yet. Null: none.
+  asset_library* library = nullptr;
   // The list of boot_overrides() changed: the host stores it.
   std::function<void()> on_overrides;
 

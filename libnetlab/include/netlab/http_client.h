@@ -26,6 +26,11 @@ struct http_request {
   std::string ca_file;                // instead of the system's bundle, which is read at the first TLS use
   std::string proxy;                  // "http://host:port"; empty: none, whatever the environment says
   std::vector<std::string> resolve;   // "host:port:address" entries, used instead of a look-up
+  // Nothing came or went for this long: errc::timeout, whatever `timeout` says. For bodies of any size.
+  duration stall_time = duration::max();
+  // Sees status and headers (names in lower case) of the final response before its body; false ends the
+  // exchange with errc::cancelled.
+  std::function<bool(int status, const http_headers& headers)> on_head;
   std::function<void(byte_view)> on_body; // gets the body in pieces instead of the response
 };
 

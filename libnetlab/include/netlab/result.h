@@ -21,6 +21,7 @@ enum class errc {
   conflict,    // somebody else changed it first
   protocol,    // the peer broke the protocol
   unsupported, // valid, but not offered
+  busy,        // not now: the same may succeed in a moment
   io,          // the system failed in another way (message has errno's text)
 };
 

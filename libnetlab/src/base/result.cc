@@ -21,6 +21,7 @@ std::string_view to_string(errc code) {
   case errc::conflict: return "conflict";
   case errc::protocol: return "protocol";
   case errc::unsupported: return "unsupported";
+  case errc::busy: return "busy";
   case errc::io: return "io";
   }
   return "io";

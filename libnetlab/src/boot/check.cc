@@ -84,8 +84,10 @@ std::vector<check_issue> service::check() const {
       }
       std::vector<std::string> values = files->initrd;
       values.insert(values.begin(), files->uki.empty() ? files->kernel : files->uki);
+      if (!files->cmdline.empty()) values.push_back(files->cmdline);
       for (const auto& value : values) {
         if (is_url(value) || !checked.insert(value).second) continue;
+        if (impl_->world.library && impl_->world.library->find(value)) continue; // it will be fetched
         auto path = impl_->local_path(value);
         if (!path)
           add(*path.error().what, log_level::error, "profile \"" + p.name + "\": " + path.error().text, at);

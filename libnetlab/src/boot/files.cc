@@ -1,12 +1,27 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <fstream>
 
 #include "netlab/text.h"
 #include "netlab/uki.h"
 #include "service_impl.h"
 
 namespace netlab::boot {
+
+namespace {
+
+constexpr std::size_t cmdline_limit = 16u << 10;
+
+// How long a client's request is held while a file is fetched. EDK2's HTTP driver gives up after 5 seconds
+// without a response; firmware repeats a TFTP request for some 20; iPXE's HTTP waits as long as the
+// connection lives, but its user sees nothing meanwhile.
+duration patience(const asset_request& request) {
+  if (request.protocol == asset_protocol::tftp) return std::chrono::seconds(10);
+  return request.user_agent.starts_with("iPXE") ? std::chrono::seconds(20) : std::chrono::seconds(4);
+}
+
+} // namespace
 
 bool is_url(std::string_view value) {
   auto at = value.find("://");
@@ -62,6 +77,22 @@ answer<std::vector<std::string>> service::impl::arguments(const machine& m, cons
                                                           const resolved_files& files,
                                                           const std::string& base) const {
   std::vector<std::string> out;
+  if (!files.cmdline.empty()) {
+    auto path = local_path(files.cmdline);
+    if (!path) return tl::unexpected(path.error());
+    std::ifstream in(*path, std::ios::binary);
+    std::string text(cmdline_limit + 1, '\0');
+    in.read(text.data(), static_cast<std::streamsize>(text.size()));
+    text.resize(static_cast<std::size_t>(in.gcount()));
+    if (text.empty() || text.size() > cmdline_limit)
+      return refuse(asset_missing, m.label() + ": profile \"" + c.profile->name +
+                                       "\" takes its kernel arguments from " + *path + ", which is " +
+                                       (text.empty() ? "not there" : "too long"));
+    std::replace_if(
+        text.begin(), text.end(), [](char ch) { return ch == '\n' || ch == '\r' || ch == '\t'; }, ' ');
+    for (auto word : split(text, ' '))
+      if (!word.empty()) out.emplace_back(word);
+  }
   for (const auto& arg : files.args) {
     auto text = render(arg, [&](std::string_view name) { return variable(m, c, base, files.arch, name); });
     if (!text)
@@ -70,6 +101,46 @@ answer<std::vector<std::string>> service::impl::arguments(const machine& m, cons
     out.push_back(std::move(*text));
   }
   return out;
+}
+
+std::vector<std::string> service::impl::needed(const resolved_files& files) {
+  std::vector<std::string> out = files.initrd;
+  out.insert(out.begin(), files.uki.empty() ? files.kernel : files.uki);
+  if (!files.cmdline.empty()) out.push_back(files.cmdline);
+  return out;
+}
+
+std::optional<service::impl::late_asset> service::impl::late(const std::vector<std::string>& values) const {
+  std::optional<late_asset> out;
+  if (!world.library) return out;
+  for (const auto& value : values) {
+    const auto* progress = world.library->find(value);
+    if (!progress || progress->usable || (out && !progress->failing)) continue;
+    out = late_asset{value, *progress};
+    if (progress->failing) break; // the worst news first
+  }
+  return out;
+}
+
+void service::impl::when_here(const asset_request& request, const machine& m, boot_stage stage,
+                              std::vector<std::string> values, asset_reply_fn reply,
+                              std::function<void(asset_reply_fn)> go) {
+  auto what = late(values);
+  if (!what) return go(std::move(reply));
+  tell_late(m, stage, *what);
+  if (what->progress.failing)
+    return reply(fail(errc::busy, what->name + " is not here: " + what->progress.words, "boot.open"));
+  auto self = weak_from_this();
+  world.library->wait(what->name, patience(request),
+                      [self, request, m, stage, values = std::move(values), reply = std::move(reply),
+                       go = std::move(go)](result<void> here) mutable {
+                        auto alive = self.lock();
+                        if (!alive)
+                          return reply(fail(errc::closed, "the boot service has stopped", "boot.open"));
+                        if (!here) return reply(tl::unexpected(here.error()));
+                        alive->when_here(request, m, stage, std::move(values), std::move(reply),
+                                         std::move(go));
+                      });
 }
 
 // Turns names and URLs into paths, one after the other.
@@ -95,6 +166,9 @@ void service::impl::localise(std::vector<std::string> values, std::vector<std::s
     }
     auto path = local_path(value);
     if (!path) return reply(tl::unexpected(path.error()));
+    if (auto what = late({value}))
+      return reply(refuse(what->progress.failing ? asset_unavailable : asset_fetching,
+                          what->name + " is not here: " + what->progress.words));
     if (!is_regular_file(*path)) return reply(refuse(asset_missing, "there is no file " + *path));
     done.push_back(std::move(*path));
   }

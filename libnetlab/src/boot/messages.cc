@@ -133,19 +133,31 @@ constexpr message no_extlinux{"NL-BOOT-060", log_level::warn,
                               "Give the profile a kernel and one initrd (join several: cat a.gz b.gz > "
                               "both.gz), or let U-Boot boot as UEFI "
                               "(bootefi), which starts a unified image."};
+constexpr message asset_fetching{
+    "NL-BOOT-044", log_level::info,
+    "A machine asked for something that needs a file which is still being fetched from its source. iPXE is "
+    "told how far it is and asks again; other loaders wait some seconds for the answer.",
+    "Nothing: the machine goes on when the file is here. netlab status shows how far it is."};
+constexpr message asset_unavailable{
+    "NL-BOOT-045", log_level::warn,
+    "A machine asked for something that needs a file which could not be fetched from its source, and there "
+    "is no copy of it here.",
+    "The line has the reason; netlab tries again by itself. A file put into the assets folder by hand is "
+    "served as well."};
 
 std::span<const message* const> messages() {
   static constexpr std::array all = {
-      &no_group,        &unknown_profile,  &no_variant,
-      &uki_on_bios,     &no_ipxe,          &no_stub,
-      &asset_missing,   &loader_loop,      &unsupported_machine,
-      &no_tftp,         &no_http,          &template_failed,
-      &uki_failed,      &document_failed,  &no_document,
-      &bad_profile,     &pi_files_missing, &second_default_group,
-      &bad_name,        &outside_assets,   &bad_selector,
-      &url_not_fetched, &no_groups,        &bad_argument,
-      &override_set,    &source_failed,    &no_grub,
-      &no_shim,         &grub_over_http,   &no_extlinux,
+      &no_group,        &unknown_profile,   &no_variant,
+      &uki_on_bios,     &no_ipxe,           &no_stub,
+      &asset_missing,   &loader_loop,       &unsupported_machine,
+      &no_tftp,         &no_http,           &template_failed,
+      &uki_failed,      &document_failed,   &no_document,
+      &bad_profile,     &pi_files_missing,  &second_default_group,
+      &bad_name,        &outside_assets,    &bad_selector,
+      &url_not_fetched, &no_groups,         &bad_argument,
+      &override_set,    &source_failed,     &no_grub,
+      &no_shim,         &grub_over_http,    &no_extlinux,
+      &asset_fetching,  &asset_unavailable,
   };
   return all;
 }

@@ -68,15 +68,42 @@ result<std::string> read_document(const std::string& path) {
   return out;
 }
 
-void service::impl::tell(const machine& m, const refusal& why, bool logged_elsewhere) {
-  auto key = m.label() + '\0' + why.what->id + why.about;
+// Whether this was said within the last half minute; from now on it was.
+bool service::impl::told_lately(const std::string& key) {
   auto found = told.find(key);
-  if (found != told.end() && now() - found->second < told_again) return;
+  if (found != told.end() && now() - found->second < told_again) return true;
   if (told.size() >= told_limit) {
     std::erase_if(told, [&](const auto& t) { return now() - t.second >= told_again; });
     if (told.size() >= told_limit) told.clear();
   }
   told[key] = now();
+  return false;
+}
+
+void service::impl::tell_late(const machine& m, boot_stage stage, const late_asset& what) {
+  if (what.progress.failing)
+    return tell(m,
+                {&asset_unavailable,
+                 m.label() + " needs " + what.name + ", which could not be fetched: " + what.progress.words},
+                false);
+  if (told_lately(m.label() + '\0' + asset_fetching.id + what.name)) return;
+  auto text = what.name + " is still being fetched: " + what.progress.words;
+  log_fields fields = {{"node", m.label()}};
+  if (m.identity.address) fields.emplace_back("address", m.identity.address->to_string());
+  world.log(asset_fetching, m.label() + " waits: " + text, fields);
+  if (!world.on_event) return;
+  boot_event event;
+  event.node = m.identity;
+  event.stage = stage;
+  event.done = false;
+  event.detail = std::move(text);
+  event.architecture = m.facts.firmware;
+  event.message_id = asset_fetching.id;
+  world.on_event(event);
+}
+
+void service::impl::tell(const machine& m, const refusal& why, bool logged_elsewhere) {
+  if (told_lately(m.label() + '\0' + why.what->id + why.about)) return;
   if (!logged_elsewhere) {
     log_fields fields = {{"node", m.label()}};
     if (m.identity.address) fields.emplace_back("address", m.identity.address->to_string());
@@ -231,6 +258,15 @@ void service::impl::open_script(const asset_request& request, const text_map& qu
   if (!files->uki.empty() && !efi)
     return say_no({&uki_on_bios,
                    m.label() + " booted by BIOS, and profile \"" + p.name + "\" is a unified kernel image"});
+  if (auto what = late(needed(*files))) {
+    auto text = what->name + " could not be fetched: " + what->progress.words;
+    if (what->progress.failing) return say_no({&asset_unavailable, m.label() + ": " + text});
+    tell_late(m, boot_stage::script, *what);
+    text = what->name + " is still being fetched: " + what->progress.words;
+    return send_text(request, m,
+                     grub ? grub_refusal_script(asset_fetching.id, text) : ipxe_wait_script(base, text),
+                     "text/plain; charset=utf-8", std::nullopt, {}, std::move(reply));
+  }
   auto args = arguments(m, *chosen, *files, base);
   if (!args) return say_no(args.error());
 
@@ -374,17 +410,21 @@ void service::impl::open_image(const asset_request& request, std::string_view re
   };
   auto files = resolve(p, processor);
   if (!files) return say_no(m, {&no_variant, m.label() + ": " + files.error().message});
-  // The group gives the metadata for templates; the profile is the one that was asked for.
-  choice c{&p, select_group(options.groups, m.facts)};
   auto self = weak_from_this();
-  auto shown = std::string(request.path.substr(1));
-  image(m, c, *files, base_url(request),
-        [self, request, m, shown, say_no, reply, &p](answer<std::string> path) {
-          auto alive = self.lock();
-          if (!alive) return reply(fail(errc::closed, "the boot service has stopped", "boot.open"));
-          if (!path) return say_no(m, path.error());
-          alive->send_file(request, m, *path, boot_stage::uki, shown, reply, &p);
-        });
+  when_here(request, m, boot_stage::uki, needed(*files), reply,
+            [this, self, request, m, files = *files, say_no, &p](asset_reply_fn answer_with) {
+              // The group gives the metadata for templates; the profile is the one that was asked for.
+              choice c{&p, select_group(options.groups, m.facts)};
+              auto shown = std::string(request.path.substr(1));
+              image(m, c, files, base_url(request),
+                    [self, request, m, shown, say_no, answer_with, &p](answer<std::string> path) {
+                      auto alive = self.lock();
+                      if (!alive)
+                        return answer_with(fail(errc::closed, "the boot service has stopped", "boot.open"));
+                      if (!path) return say_no(m, path.error());
+                      alive->send_file(request, m, *path, boot_stage::uki, shown, answer_with, &p);
+                    });
+            });
 }
 
 void service::impl::open_file_of_profile(const asset_request& request, std::string_view rest,
@@ -413,8 +453,19 @@ void service::impl::open_file_of_profile(const asset_request& request, std::stri
 
 void service::impl::open_asset(const asset_request& request, std::string name, asset_reply_fn reply) {
   auto path = local_path(name);
-  if (!path || name.starts_with("/") || name.starts_with(".netlab-cache/")) return reply(not_here(request));
+  if (!path || name.starts_with("/") || name.starts_with(".netlab-")) return reply(not_here(request));
   auto m = who(request, parse_query(request.query));
+  auto stage = request.protocol == asset_protocol::tftp ? boot_stage::tftp : boot_stage::http;
+  when_here(request, m, stage, {name}, std::move(reply),
+            [this, request, m, name](asset_reply_fn answer_with) {
+              send_asset(request, m, name, std::move(answer_with));
+            });
+}
+
+void service::impl::send_asset(const asset_request& request, const machine& m, const std::string& name,
+                               asset_reply_fn reply) {
+  auto path = local_path(name);
+  if (!path) return reply(not_here(request));
   // What an asset is to this boot depends on the profiles that name it.
   auto stage = request.protocol == asset_protocol::tftp ? boot_stage::tftp : boot_stage::http;
   const boot::profile* owner = nullptr;

@@ -101,6 +101,7 @@ result<resolved_files> resolve(const profile& p, cpu processor) {
   if (out.kernel.empty() && out.uki.empty())
     return fail(errc::invalid, "profile \"" + p.name + "\" has neither a kernel nor a uki for " + arch,
                 "boot.resolve");
+  if (out.uki.empty()) out.cmdline = over.cmdline ? *over.cmdline : p.common.cmdline.value_or("");
   out.initrd = over.initrd ? *over.initrd : p.common.initrd.value_or(std::vector<std::string>{});
   out.args = over.args ? *over.args : p.common.args.value_or(std::vector<std::string>{});
   return out;

@@ -168,6 +168,15 @@ std::string ipxe_refusal_script(std::string_view boot_url, std::string_view id, 
   return out;
 }
 
+std::string ipxe_wait_script(std::string_view boot_url, std::string_view what) {
+  std::string out = "#!ipxe\n";
+  out += "echo netlab: " + for_echo(what) + "\n";
+  out += ":failed\n";
+  // An hour's worth: an initramfs may come over a slow line.
+  out += retry(boot_url, "netlab-waits", 1200, 3);
+  return out;
+}
+
 namespace {
 
 result<std::string> grub_commands(const std::string& kernel_url, const std::vector<std::string>& initrds,

@@ -33,6 +33,8 @@ std::string ipxe_refusal_script(std::string_view boot_url, std::string_view id, 
 // What GRUB reads first: asks, from the same server, for the script of its own machine.
 result<std::string> first_grub_script(std::string_view boot_url);
 // errc::unsupported for URLs that GRUB cannot read.
+// What iPXE shows and does while a file is fetched: it asks again every few seconds.
+std::string ipxe_wait_script(std::string_view boot_url, std::string_view what);
 result<std::string> grub_script(const script_input& in);
 // A pxelinux.cfg file as U-Boot reads it: its paths are relative, its `append` is filled in already.
 result<std::string> extlinux_config(const script_input& in);

@@ -97,6 +97,17 @@ struct service::impl : std::enable_shared_from_this<service::impl> {
   void image_ready(const std::string& key, answer<std::string> path);
   void localise(std::vector<std::string> values, std::vector<std::string> done,
                 std::function<void(answer<std::vector<std::string>>)> reply);
+  // The first of these that is fetched from elsewhere and is not here yet; nothing when all are here.
+  struct late_asset {
+    std::string name;
+    asset_progress progress;
+  };
+  std::optional<late_asset> late(const std::vector<std::string>& values) const;
+  static std::vector<std::string> needed(const resolved_files& files);
+  // Runs `go` when all are here, or replies that they are not after as long as this client waits.
+  void when_here(const asset_request& request, const machine& m, boot_stage stage,
+                 std::vector<std::string> values, asset_reply_fn reply,
+                 std::function<void(asset_reply_fn)> go);
   answer<std::vector<std::string>> arguments(const machine& m, const choice& c, const resolved_files& files,
                                              const std::string& base) const;
 
@@ -142,6 +153,8 @@ struct service::impl : std::enable_shared_from_this<service::impl> {
                          asset_reply_fn reply);
   void open_file_of_profile(const asset_request& request, std::string_view rest, asset_reply_fn reply);
   void open_asset(const asset_request& request, std::string name, asset_reply_fn reply);
+  void send_asset(const asset_request& request, const machine& m, const std::string& name,
+                  asset_reply_fn reply);
   void send_file(const asset_request& request, const machine& m, std::string path, boot_stage stage,
                  std::string shown, asset_reply_fn reply, const boot::profile* p = nullptr);
   void send_text(const asset_request& request, const machine& m, std::string text, std::string content_type,
@@ -169,6 +182,8 @@ struct service::impl : std::enable_shared_from_this<service::impl> {
 
   // extlinux.cc
   bool open_extlinux(const asset_request& request, asset_reply_fn& reply);
+  void tell_late(const machine& m, boot_stage stage, const late_asset& what);
+  bool told_lately(const std::string& key);
   machine who(const asset_request& request, const text_map& query);
   // The same for a loader that asks for its script: it has come up, and its parameters are news.
   machine meet_loader(const asset_request& request, const text_map& query);

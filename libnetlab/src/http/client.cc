@@ -54,7 +54,7 @@ struct transfer {
   http_response response;
   std::function<void(result<http_response>)> done;
   std::string where;
-  bool started = false, cancelled = false, too_large = false;
+  bool started = false, cancelled = false, too_large = false, head_seen = false, unwanted = false;
   std::optional<error> refused; // found before anything was sent
 };
 
@@ -84,6 +84,7 @@ private:
   void after_curl();
   void finish(std::uint64_t id, CURLcode code);
   void forget(std::uint64_t id);
+  static bool show_head(transfer& t);
 
   static int on_socket(CURL*, curl_socket_t socket, int what, void* self, void*);
   static int on_timer(CURLM*, long timeout_ms, void* self);
@@ -128,10 +129,19 @@ int core::on_close_socket(void* self, curl_socket_t socket) {
   return ::close(socket);
 }
 
+// Once, before the body or, without one, at the end.
+bool core::show_head(transfer& t) {
+  if (!t.request.on_head || std::exchange(t.head_seen, true)) return true;
+  long status = 0;
+  curl_easy_getinfo(t.easy.get(), CURLINFO_RESPONSE_CODE, &status);
+  t.unwanted = !t.request.on_head(static_cast<int>(status), t.response.headers);
+  return !t.unwanted;
+}
+
 std::size_t core::on_body(char* data, std::size_t size, std::size_t count, void* state) {
   auto& t = *static_cast<transfer*>(state);
   auto length = size * count;
-  if (t.cancelled) return CURL_WRITEFUNC_ERROR;
+  if (t.cancelled || !show_head(t) || t.cancelled) return CURL_WRITEFUNC_ERROR;
   t.response.bytes += length;
   if (t.request.on_body) {
     t.request.on_body(as_bytes(std::string_view(data, length)));
@@ -212,6 +222,10 @@ void core::prepare(transfer& t, std::uint64_t id) {
   set(CURLOPT_ERRORBUFFER, t.detail);
   set(CURLOPT_TIMEOUT_MS, milliseconds(q.timeout));
   set(CURLOPT_CONNECTTIMEOUT_MS, milliseconds(std::min(q.connect_timeout, q.timeout)));
+  if (q.stall_time != duration::max()) {
+    set(CURLOPT_LOW_SPEED_LIMIT, 1L); // bytes a second
+    set(CURLOPT_LOW_SPEED_TIME, std::max(1L, milliseconds(q.stall_time) / 1000));
+  }
   if (!has_agent) set(CURLOPT_USERAGENT, "netlab");
   set(CURLOPT_PRIVATE, reinterpret_cast<void*>(static_cast<std::uintptr_t>(id)));
   set(CURLOPT_WRITEFUNCTION, &core::on_body);
@@ -303,8 +317,12 @@ void core::finish(std::uint64_t id, CURLcode code) {
   auto& t = *it->second;
   if (t.cancelled) return forget(id);
   result<http_response> out = fail(errc::io, "");
+  if (code == CURLE_OK && !t.refused) show_head(t);
+  if (t.cancelled) return forget(id); // by its own on_head
   if (t.refused) {
     out = tl::unexpected(std::move(*t.refused));
+  } else if (t.unwanted) {
+    out = fail(errc::cancelled, t.where + ": the response was not wanted", "http.client");
   } else if (t.too_large || code == CURLE_FILESIZE_EXCEEDED) {
     out = fail(errc::limit, t.where + ": the body is larger than " + format_size(t.request.body_limit),
                "http.client");

@@ -22,6 +22,7 @@ int status_of(errc code) {
   case errc::unsupported: return 501;
   case errc::exists:
   case errc::conflict: return 409;
+  case errc::busy:
   case errc::limit:
   case errc::cancelled: return 503;
   case errc::timeout: return 504;
@@ -182,6 +183,8 @@ void connection::answer_asset(std::uint64_t id, result<asset> answered) {
   const auto& q = engine_.request();
   if (!answered) {
     const auto& e = answered.error();
+    // The source has told its own story of what is not there yet; who asks is told when to ask again.
+    if (e.code == errc::busy) return send_error(503, false, nullptr, e.message);
     if (e.code != errc::not_found)
       server_->say(
           messages::source_refused, q.path + ": " + e.message,
@@ -360,8 +363,9 @@ void connection::send_text(std::shared_ptr<const std::string> text, std::string_
   send(r);
 }
 
-void connection::send_error(int status, bool last, const http_headers* headers) {
+void connection::send_error(int status, bool last, const http_headers* headers, std::string_view why) {
   std::string text = std::to_string(status) + " " + std::string(reason_phrase(status)) + "\n";
+  if (!why.empty()) text.append(why).append("\n");
   response r;
   r.status = status;
   r.content_type = "text/plain; charset=utf-8";

@@ -43,7 +43,8 @@ private:
   void call(const http_handler& handler);
   void send_file(const served_file& file, std::string_view content_type);
   void send_text(std::shared_ptr<const std::string> text, std::string_view content_type);
-  void send_error(int status, bool last = false, const http_headers* headers = nullptr);
+  void send_error(int status, bool last = false, const http_headers* headers = nullptr,
+                  std::string_view why = {});
   void send(response& r, bool last = false);
   void drained();
   void complete(bool whole, std::string_view why);

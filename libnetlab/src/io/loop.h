@@ -31,6 +31,9 @@ public:
   // Scratch space for one receive call: shared, because its content is used up before the next one.
   byte_span receive_buffer();
 
+  // Streams of this loop that have a file to send: they share what is sent in one turn.
+  std::size_t file_senders = 0;
+
 private:
   void run_end_of_turn();
 

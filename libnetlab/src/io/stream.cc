@@ -5,6 +5,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <deque>
 #include <variant>
@@ -17,8 +18,11 @@ namespace netlab::io {
 namespace {
 
 constexpr std::size_t read_size = 64 * 1024;
-constexpr int reads_per_turn = 4;                     // so that one fast peer does not starve the others
-constexpr std::size_t file_bytes_per_turn = 4u << 20; // the same for output
+constexpr int reads_per_turn = 4; // so that one fast peer does not starve the others
+// The same for output. What all streams of a loop may send in one turn is what somebody who asks meanwhile
+// waits for: hundreds of machines that load at the same moment share it, a few send in large pieces.
+constexpr std::size_t file_bytes_per_loop_turn = 32u << 20, least_file_bytes = 128u << 10,
+                      most_file_bytes = 4u << 20;
 
 struct file_part {
   std::shared_ptr<open_file> file;
@@ -52,7 +56,10 @@ public:
     setsockopt(fd_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     update();
   }
-  ~uv_stream() override { *alive_ = false; }
+  ~uv_stream() override {
+    *alive_ = false;
+    count_as_sender(false);
+  }
 
   void on_data(std::function<void(byte_view)> fn) override { on_data_ = std::move(fn); }
   void on_end(std::function<void(std::optional<error>)> fn) override { on_end_ = std::move(fn); }
@@ -90,8 +97,17 @@ private:
   void push(chunk c) {
     if (ended_ || finishing_) return;
     queued_ += c.size();
+    if (std::holds_alternative<file_part>(c.what)) count_as_sender(true);
     out_.push_back(std::move(c));
     flush_later();
+  }
+
+  void count_as_sender(bool sends) {
+    if (std::exchange(sends_file_, sends) == sends) return;
+    if (sends)
+      ++loop_.file_senders;
+    else
+      --loop_.file_senders;
   }
 
   void flush_later() {
@@ -177,6 +193,7 @@ private:
     poller_.want(false, false);
     out_.clear();
     queued_ = 0;
+    count_as_sender(false);
     auto call = std::move(on_end_);
     on_data_ = nullptr;
     on_drained_ = nullptr;
@@ -186,7 +203,8 @@ private:
   void flush() {
     if (ended_) return;
     bool had = !out_.empty();
-    std::size_t budget = file_bytes_per_turn;
+    std::size_t budget = std::clamp(file_bytes_per_loop_turn / std::max<std::size_t>(loop_.file_senders, 1),
+                                    least_file_bytes, most_file_bytes);
     while (!out_.empty() && budget > 0) {
       auto r = tls_                                                   ? flush_tls(budget)
                : std::holds_alternative<file_part>(out_.front().what) ? flush_file(budget)
@@ -195,6 +213,7 @@ private:
       if (r == io_result::blocked) break;
     }
     if (out_.empty()) {
+      count_as_sender(false);
       if (finishing_ && !shut_) {
         shut_ = true;
         if (tls_) tls_->shut_down();
@@ -321,7 +340,7 @@ private:
   std::deque<chunk> out_;
   std::size_t queued_ = 0;
   bool paused_ = false, finishing_ = false, shut_ = false, ended_ = false, peer_closed_ = false;
-  bool flush_pending_ = false, read_pending_ = false, tls_wants_write_ = false;
+  bool sends_file_ = false, flush_pending_ = false, read_pending_ = false, tls_wants_write_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   poller poller_;
 };

@@ -163,7 +163,7 @@ def kea(threads):
 # ---- TFTP ----
 
 def dnsmasq_tftp(root, interface="eth0"):
-    return Kind("dnsmasq", lambda folder: ([_dnsmasq(folder, ["enable-tftp", f"tftp-root={root}"], interface)], {}))
+    return Kind("dnsmasq", lambda folder: ([_dnsmasq(folder, ["enable-tftp", "tftp-max=200", f"tftp-root={root}"], interface)], {}))
 
 
 def tftpd_hpa(root):

@@ -1,4 +1,4 @@
-"""TFTP: one 64 MiB file, block by block and in windows, at once and over a cable that takes 1 ms."""
+"""TFTP: one 64 MiB file, block by block and in windows, at once and over a cable that takes 1 ms, by one client and by 64."""
 
 import json
 import subprocess
@@ -31,10 +31,10 @@ class Fetch:
             self.rate.note(kind.name, "grants no windowsize")
 
 
-def _own_client(cable, tools, address, file, path, windowsize):
+def _own_client(cable, tools, address, file, path, windowsize, clients=1):
     def get():
         text = run(cable.client, tools / "netlab-bench-tftp-get", "--server", address, "--file", file, "--expect", path,
-                   "--windowsize", windowsize, seconds=60)
+                   "--windowsize", windowsize, "--clients", clients, seconds=200)
         result = json.loads(text.splitlines()[-1])
         return result["bytes"], result["seconds"], result["windowsize"] if windowsize > 1 else None
     return get
@@ -60,7 +60,8 @@ class SlowCable:
             raise RuntimeError("no delayed cable: /dev/net/tun is needed")
         for host, address in ((cable.server, _SLOW_SERVER), (cable.client, _SLOW_CLIENT)):
             host.ip("addr", "add", address, "peer", _SLOW_CLIENT if address == _SLOW_SERVER else _SLOW_SERVER, "dev", "slow0")
-            host.ip("link", "set", "slow0", "up")
+            # Many windows at once are a burst that a device's usual queue of 500 packets would cut off.
+            host.ip("link", "set", "slow0", "up", "txqueuelen", "4096")
 
     def close(self):
         self._process.terminate()
@@ -102,6 +103,12 @@ def measure(cable, setting):
     size = (root / part).stat().st_size
     far = Fetch(cable, "windowsize 16, 1 ms", size, _own_client(cable, tools, _SLOW_SERVER, part, root / part, 16),
                 [at_least_of_floor(0.97)])
+    # A rack that boots: 64 machines, a file each. The cable itself, a process that holds packets, is the limit of those
+    # that keep the windows full.
+    herd = 8 if setting.quick else 64
+    many = Fetch(cable, f"windowsize 16, 1 ms, {herd} clients", herd * (root / whole).stat().st_size,
+                 _own_client(cable, tools, _SLOW_SERVER, whole, root / whole, 16, clients=herd), [at_least_of_peer(1)],
+                 [at_most_of_peer(1)])
     # Those that are bound to one interface or address get the other one.
     far_kinds = [kind for kind in kinds if kind.name not in ("netlab", "dnsmasq")]
     far_kinds.insert(0, servers.dnsmasq_tftp(root, interface="slow0"))
@@ -109,6 +116,8 @@ def measure(cable, setting):
         far_kinds.insert(0, servers.netlab(setting.netlab, "tftp", root=root, listen=f"{_SLOW_SERVER}:69"))
     far_kinds.append(servers.floor(tools, "tftp", address="0.0.0.0", file=root / part))
     slowly = Turns(far_kinds, 1 if setting.quick else min(setting.rounds, 2), far.rows)
+    # The reflector serves one transfer at a time.
+    crowded = Turns([kind for kind in far_kinds if kind.name != "floor"], 1, many.rows)
     slow = SlowCable(cable, tools)
     try:
         def once_far(kind):
@@ -118,6 +127,14 @@ def measure(cable, setting):
             finally:
                 server.stop()
         slowly.each(once_far)
+
+        def once_many(kind):
+            server = kind.start(cable, folder / kind.name, [probe.Tftp("4m", _SLOW_SERVER)])
+            try:
+                many.measure(kind, server)
+            finally:
+                server.stop()
+        crowded.each(once_many)
     finally:
         slow.close()
-    return [("tftp", turns), ("tftp, slow cable", slowly)]
+    return [("tftp", turns), ("tftp, slow cable", slowly), ("tftp, crowded slow cable", crowded)]

@@ -60,7 +60,7 @@ class Lab:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         self.server = server
-        self._binary = binary
+        self.binary = self._binary = binary
         self.state = self.folder / "state"
         self.state.mkdir()
         self._open = contextlib.ExitStack()

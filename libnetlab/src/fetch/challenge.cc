@@ -1,0 +1,96 @@
+#include "challenge.h"
+
+#include <algorithm>
+
+#include "netlab/ip.h"
+#include "netlab/text.h"
+
+namespace netlab::fetch {
+
+namespace {
+
+tl::unexpected<error> malformed() {
+  return fail(errc::protocol, "the server's demand for credentials is malformed", "fetch.auth");
+}
+
+bool is_token_char(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+         std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
+}
+
+std::string_view without_port(std::string_view host) {
+  if (host.starts_with("["))
+    return host.substr(1, host.find(']') == std::string_view::npos ? 0 : host.find(']') - 1);
+  return host.substr(0, host.rfind(':'));
+}
+
+// The last two labels. Suffixes of countries ("co.uk") are taken for domains, so that strangers below one
+// would count as one: there the hosts must be equal, which the length of the last label gives away.
+std::string_view registrable(std::string_view host) {
+  auto last = host.rfind('.');
+  if (last == std::string_view::npos || last == 0) return host;
+  auto second = host.rfind('.', last - 1);
+  auto domain = second == std::string_view::npos ? host : host.substr(second + 1);
+  bool country =
+      host.size() - last - 1 == 2 && last - (second == std::string_view::npos ? 0 : second + 1) <= 3;
+  return country ? host : domain;
+}
+
+} // namespace
+
+result<auth_challenge> parse_challenge(std::string_view field) {
+  field = trim(field);
+  auth_challenge out;
+  std::size_t at = 0;
+  while (at < field.size() && is_token_char(field[at])) ++at;
+  out.scheme = to_lower(field.substr(0, at));
+  if (out.scheme.empty()) return malformed();
+  for (;;) {
+    while (at < field.size() && (field[at] == ' ' || field[at] == '\t' || field[at] == ',')) ++at;
+    if (at == field.size()) return out;
+    auto start = at;
+    while (at < field.size() && is_token_char(field[at])) ++at;
+    auto name = to_lower(field.substr(start, at - start));
+    if (name.empty()) return malformed();
+    while (at < field.size() && field[at] == ' ') ++at;
+    if (at == field.size() || field[at] != '=') return out; // the next challenge's scheme
+    ++at;
+    while (at < field.size() && field[at] == ' ') ++at;
+    std::string value;
+    if (at < field.size() && field[at] == '"') {
+      ++at;
+      for (;; ++at) {
+        if (at >= field.size()) return malformed();
+        if (field[at] == '"') break;
+        if (field[at] == '\\' && ++at >= field.size()) return malformed();
+        value += field[at];
+      }
+      ++at;
+    } else {
+      while (at < field.size() && is_token_char(field[at])) value += field[at++];
+    }
+    out.parameters.emplace(name, std::move(value));
+  }
+}
+
+bool may_share_credentials(std::string_view host, std::string_view other) {
+  if (iequals(host, other)) return true;
+  auto a = to_lower(without_port(host)), b = to_lower(without_port(other));
+  if (ip_address::parse(a) || ip_address::parse(b)) return false;
+  return a == b || registrable(a) == registrable(b);
+}
+
+std::string base64(std::string_view bytes) {
+  static constexpr char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string out;
+  for (std::size_t i = 0; i < bytes.size(); i += 3) {
+    auto n = std::min<std::size_t>(3, bytes.size() - i);
+    std::uint32_t word = 0;
+    for (std::size_t k = 0; k < 3; ++k)
+      word = word << 8 | (k < n ? static_cast<unsigned char>(bytes[i + k]) : 0u);
+    for (std::size_t k = 0; k < 4; ++k) out += k <= n ? digits[word >> (18 - 6 * k) & 63] : '=';
+  }
+  return out;
+}
+
+} // namespace netlab::fetch
