@@ -55,8 +55,9 @@ struct filter_limits {
   std::int64_t regex_memory = 8 << 20; // bytes that all expressions may use
 };
 
-// Reads a list and keeps nothing of it. An error only when the file cannot be read.
-result<list_report> inspect_list(const filter_source& source, const filter_limits& limits = {});
+// Reads a list and keeps nothing of it. An error only when the file cannot be read, or cancelled by `stop`.
+result<list_report> inspect_list(const filter_source& source, const filter_limits& limits = {},
+                                 const std::atomic<bool>* stop = nullptr);
 
 struct compile_options {
   std::string path;       // of the compiled file; it is replaced whole, by rename

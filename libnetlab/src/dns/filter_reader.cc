@@ -166,9 +166,10 @@ result<list_report> read_list(const filter_source& source, const filter_limits& 
   return reader.finish();
 }
 
-result<list_report> inspect_list(const filter_source& source, const filter_limits& limits) {
+result<list_report> inspect_list(const filter_source& source, const filter_limits& limits,
+                                 const std::atomic<bool>* stop) {
   no_sink nowhere(limits);
-  return read_list(source, limits, nowhere, nullptr);
+  return read_list(source, limits, nowhere, stop);
 }
 
 } // namespace netlab::dns
