@@ -11,6 +11,7 @@ api describe_everything() {
   bind_boot(out);
   bind_clock(out);
   bind_dhcp(out);
+  bind_dns(out);
   bind_err(out);
   bind_fs(out);
   bind_http(out);

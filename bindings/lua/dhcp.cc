@@ -6,6 +6,7 @@
 #include "dhcp_options.h"
 #include "handle.h"
 #include "host.h"
+#include "lease_source.h"
 #include "netlab/dhcp_import.h"
 #include "netlab/dhcp_server.h"
 #include "netlab/files.h"
@@ -66,7 +67,7 @@ json lease_row(const host& h, const lease& l) {
           {"expires", l.expires == wall_time::max() ? "never" : format_time(l.expires, false)}};
 }
 
-class dhcp_service final : public service {
+class dhcp_service final : public service, public lease_source {
 public:
   dhcp::server_options settings;
   std::shared_ptr<boot_object> boot;
@@ -124,12 +125,14 @@ public:
     };
     if (boot) settings.hooks.boot = boot->policy();
     settings.on_event = [&h](const boot_event& e) { h.tell(e); };
-    if (on_lease)
-      settings.on_lease = [this, &h](const lease& l) {
+    settings.on_lease = [this, &h](const lease& l) {
+      leases_changed();
+      if (on_lease)
         h.notify(on_lease, "dhcp.server on_lease", [&](lua_State* L) { return push_lease(L, h, l), 1; });
-      };
+    };
     settings.on_lease_end = [this, &h](const lease& l, dhcp::end_reason why) {
       h.nodes().forget_address(l.address);
+      leases_changed();
       h.notify(on_lease_end, "dhcp.server on_lease_end", [&](lua_State* L) {
         push_lease(L, h, l);
         push(L, dhcp::to_string(why));
@@ -167,6 +170,9 @@ public:
   }
 
   dhcp::server* running() { return server_.get(); }
+  std::vector<lease> current_leases() const override {
+    return server_ ? server_->leases() : std::vector<lease>();
+  }
 
 private:
   // Every declared node is a fixed host: its name, and its address when it has one.

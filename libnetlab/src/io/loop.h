@@ -2,12 +2,16 @@
 #include <uv.h>
 
 #include <functional>
+#include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "netlab/event_loop.h"
 
 namespace netlab::io {
+
+class tls_context;
 
 // What the parts of one loop share. Lives as long as the event_loop.
 class loop {
@@ -27,6 +31,9 @@ public:
   void release(const void* work) {
     std::erase_if(kept_, [&](const auto& k) { return k.get() == work; });
   }
+
+  // What connections of this loop trust, by the file of certificates ("" for the system's).
+  std::map<std::string, std::shared_ptr<tls_context>> trust;
 
   // Scratch space for one receive call: shared, because its content is used up before the next one.
   byte_span receive_buffer();
