@@ -1,9 +1,11 @@
 #include <algorithm>
 #include <atomic>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "api.h"
 #include "bindings.h"
+#include "dns_filter.h"
 #include "dns_records.h"
 #include "host.h"
 #include "lease_source.h"
@@ -39,6 +41,7 @@ public:
   std::vector<object_ptr> leases;
   std::shared_ptr<const dns::route_table> routes;
   std::size_t workers = 1;
+  dns_filter_settings filtering;
 
   ~dns_service() override {
     for (auto& w : workers_)
@@ -50,7 +53,9 @@ public:
     return listen.empty() ? "dns" : "dns-" + std::to_string(listen[0].endpoint.port);
   }
 
-  result<void> check(host&) override {
+  result<void> check(host& h) override {
+    if (filtering.any() && h.state_folder().empty())
+      return fail(errc::invalid, "lists are kept in the state folder: call netlab.state first", "blocklists");
     auto names = fixed_names();
     if (!names) return tl::unexpected(names.error());
     return dns::check(settings.engine);
@@ -81,9 +86,13 @@ public:
     if (!fixed) return tl::unexpected(fixed.error());
     fixed_ = std::move(*fixed);
     dynamic_ = leased_names();
-    auto now_valid = make_snapshot();
     // Simulated runs have one thread.
     bool alone = &h.bytes().scheduler == &h.world().scheduler;
+    if (filtering.any()) {
+      filter_ = std::make_unique<dns_filter>(filtering, h.world(), [this] { give_out(); });
+      filter_->start(name(), h.state_path(name() + ".lists"), alone);
+    }
+    auto now_valid = make_snapshot();
     auto count = alone ? std::size_t{1} : workers;
     settings.reuse_port = count > 1;
     for (std::size_t i = 0; i < count; ++i) {
@@ -124,6 +133,7 @@ public:
   void drain(std::function<void()> done) override {
     gather_.cancel();
     watches_.clear();
+    if (filter_) filter_->stop();
     auto left = std::make_shared<std::size_t>(workers_.size());
     if (*left == 0) return done();
     for (auto& w : workers_) {
@@ -159,14 +169,16 @@ public:
         upstreams.push_back(std::move(entry));
       }
     }
-    return {{"queries", sum.queries},
-            {"cache_hits", sum.hits},
-            {"blocked", sum.blocked},
-            {"failures", sum.failures},
-            {"cached", answers},
-            {"cache_bytes", bytes},
-            {"names", (fixed_ ? fixed_->size() : 0) + (dynamic_ ? dynamic_->size() : 0)},
-            {"upstreams", std::move(upstreams)}};
+    json out = {{"queries", sum.queries},
+                {"cache_hits", sum.hits},
+                {"blocked", sum.blocked},
+                {"failures", sum.failures},
+                {"cached", answers},
+                {"cache_bytes", bytes},
+                {"names", (fixed_ ? fixed_->size() : 0) + (dynamic_ ? dynamic_->size() : 0)},
+                {"upstreams", std::move(upstreams)}};
+    if (filter_) out["filter"] = filter_->status();
+    return out;
   }
 
   void flush() {
@@ -212,12 +224,31 @@ private:
       if (!added) return fail(errc::conflict, added.error().message, "records");
     }
     for (const auto& [address, n] : from_files_) add_machine(b, n, address, ttl);
+    for (const auto& p : filtering.piholes) add_pihole_names(b, p->setup);
     for (const auto& list : nodes)
       for (const auto* n : list->nodes)
         if (n->ip)
           if (auto parsed = dns::name::parse(n->name); parsed && !taken(b, *parsed))
             add_machine(b, *parsed, *n->ip, ttl);
     return b.build();
+  }
+
+  // The local records of a Pi-hole, where the recipe and hosts files say nothing.
+  void add_pihole_names(dns::name_table_builder& b, const dns::pihole_setup& from) const {
+    std::set<std::string> free;
+    for (const auto& [address, text] : from.hosts) {
+      auto n = dns::name::parse(text);
+      // A name may have several addresses.
+      if (n && (free.count(text) > 0 || !taken(b, *n))) {
+        add_machine(b, *n, address, ttl);
+        free.insert(text);
+      }
+    }
+    for (const auto& [alias, target] : from.cnames) {
+      auto n = dns::name::parse(alias), to = dns::name::parse(target);
+      if (!n || !to || taken(b, *n)) continue;
+      (void)b.add(*n, dns::rtype::cname, ttl, {to->wire().begin(), to->wire().end()});
+    }
   }
 
   bool taken(const dns::name_table_builder& b, const dns::name& n) const {
@@ -291,12 +322,35 @@ private:
     });
   }
 
+  // Who has which address, by reservations and leases.
+  std::vector<dns::known_client> known_clients() const {
+    std::vector<dns::known_client> out;
+    for (const auto& list : nodes)
+      for (const auto* n : list->nodes)
+        if (n->ip) {
+          auto mac = n->macs.empty() ? std::optional<mac_address>() : n->macs.front();
+          out.push_back({*n->ip, mac, n->name});
+        }
+    for (const auto& each : leases)
+      if (auto* source = dynamic_cast<lease_source*>(each.get()))
+        for (const auto& l : source->current_leases()) {
+          if (l.state != lease_state::active) continue;
+          node_identity who;
+          who.mac = l.mac;
+          const auto* known = host_->nodes().find(who);
+          out.push_back({l.address, l.mac, known && known->declared ? known->name : l.hostname});
+        }
+    return out;
+  }
+
   std::shared_ptr<const dns::snapshot> make_snapshot() {
     auto out = std::make_shared<dns::snapshot>();
     out->generation = ++generation_;
     out->fixed = fixed_;
     out->dynamic = dynamic_;
     out->routes = routes;
+    if (filter_)
+      filter_->fill(*out, filter_->names_machines() ? known_clients() : std::vector<dns::known_client>{});
     return out;
   }
 
@@ -346,6 +400,7 @@ private:
   host* host_ = nullptr;
   std::vector<std::pair<ip_address, dns::name>> from_files_;
   std::shared_ptr<const dns::name_table> fixed_, dynamic_;
+  std::unique_ptr<dns_filter> filter_;
   std::uint64_t generation_ = 0;
   timer gather_;
   duration last_build_{};
@@ -420,6 +475,7 @@ schema server_schema() {
                }),
                "DNS over TLS for clients"),
   };
+  for (auto& field : dns_filter_fields()) s.options.push_back(std::move(field));
   s.example = "netlab.dns.server {\n"
               "  listen = lan:at(53), domain = \"lab.internal\", nodes = nodes, leases = { dhcp },\n"
               "  upstreams = { \"tls://1.1.1.1\", \"tls://9.9.9.9\" }, records = { registry = lan.ip },\n"
@@ -524,6 +580,11 @@ result<object_ptr> create_server(host&, const options& o) {
     e.clients.push_back({single, static_cast<std::uint8_t>(single.is_v4() ? 32 : 128)});
   e.queries_per_second = o.maybe<double>("rate_limit").value_or(0);
   e.burst = o.maybe<double>("rate_burst").value_or(10 * e.queries_per_second);
+  auto filtering = read_dns_filter(o);
+  if (!filtering) return tl::unexpected(filtering.error());
+  e.blocked = filtering->blocking;
+  out->filtering = std::move(*filtering);
+
   e.rebind_protection = o.get<bool>("rebind_protection");
   for (const auto& text : o.list<std::string>("rebind_allow")) {
     auto zone = dns::name::parse(text);
@@ -534,6 +595,29 @@ result<object_ptr> create_server(host&, const options& o) {
     s.tls = tls_identity{tls->get<file_path>("certificate").path, tls->get<file_path>("key").path};
     for (const auto& l : tls->get<listen_list>("listen")) s.listen_tls.push_back(l.endpoint);
   }
+  return out;
+}
+
+schema pihole_schema() {
+  schema s;
+  s.name = "dns.pihole";
+  s.help = "What a Pi-hole does, version 5 or 6, for a dns.server: its lists, domains, groups, clients and "
+           "records.";
+  s.options = {
+      optional("name", type::string(), "how messages and commands call it"),
+      with_default("path", type::path(), "/etc/pihole", "its folder, with gravity.db; it is only read"),
+  };
+  s.example =
+      "netlab.dns.server { listen = lan:at(53), upstreams = \"1.1.1.1\", pihole = netlab.dns.pihole {} }";
+  return s;
+}
+
+result<object_ptr> create_pihole(host& h, const options& o) {
+  auto out = std::make_shared<pihole_import>();
+  auto setup = dns::read_pihole(o.get<file_path>("path").path);
+  if (!setup) return fail(setup.error().code, setup.error().message, "path");
+  out->setup = std::move(*setup);
+  for (const auto& w : out->setup.warnings) h.world().log.write(log_level::warn, "Pi-hole: " + w, {});
   return out;
 }
 
@@ -548,6 +632,8 @@ int server_flush(call& c) {
 
 void bind_dns(api& a) {
   a.constructor(server_schema(), "dns.server", create_server);
+  a.constructor(pihole_schema(), "dns.pihole", create_pihole);
+  a.kind({"dns.pihole", "What was read of a Pi-hole's folder.", {}, {}});
   a.kind({"dns.server",
           "A DNS server.",
           {{"flush",

@@ -126,6 +126,10 @@ function handle_dhcp_server:leases() end
 ---@return netlab.error? err
 function handle_dhcp_server:drop_lease(ip) end
 
+---What was read of a Pi-hole's folder.
+---@class netlab.dns.pihole
+local handle_dns_pihole = {}
+
 ---A DNS server.
 ---@class netlab.dns.server
 local handle_dns_server = {}
@@ -420,6 +424,15 @@ function netlab.boot.service(options) end
 ---@return netlab.dhcp.server
 function netlab.dhcp.server(options) end
 
+---@class netlab.dns.pihole.options
+---@field name? string how messages and commands call it
+---@field path? string its folder, with gravity.db; it is only read (default "/etc/pihole")
+
+---What a Pi-hole does, version 5 or 6, for a dns.server: its lists, domains, groups, clients and records.
+---@param options netlab.dns.pihole.options
+---@return netlab.dns.pihole
+function netlab.dns.pihole(options) end
+
 ---@class netlab.dns.server.options.records
 ---@field a? string|string[] an IPv4 address, or a list
 ---@field aaaa? string|string[] an IPv6 address, or a list
@@ -437,6 +450,33 @@ function netlab.dhcp.server(options) end
 ---@field certificate string its chain, PEM (required)
 ---@field key string its key, PEM (required)
 ---@field listen string|netlab.listen|(string|netlab.listen)[] where, usually port 853 (required)
+
+---@class netlab.dns.server.options.blocklists
+---@field name? string how groups and statistics call it
+---@field url? string where it is downloaded from
+---@field path? string its file; read again when it changes
+---@field rules? string[] its lines, in the recipe
+---@field subdomains? boolean plain names count for everything below them as well (default false)
+---@field refresh? string instead of `lists_refresh`
+
+---@class netlab.dns.server.options.allowlists
+---@field name? string how groups and statistics call it
+---@field url? string where it is downloaded from
+---@field path? string its file; read again when it changes
+---@field rules? string[] its lines, in the recipe
+---@field subdomains? boolean plain names count for everything below them as well (default false)
+---@field refresh? string instead of `lists_refresh`
+
+---@class netlab.dns.server.options.groups.schedule
+---@field days? string "mon-fri", "sat,sun" (default "daily")
+---@field from? string local time (default "00:00")
+---@field to? string local time; before `from`: the next day (default "24:00")
+---@field lists string[] the lists that count then (required)
+
+---@class netlab.dns.server.options.groups
+---@field clients? string[] addresses, networks, MAC addresses, and names of nodes and leases
+---@field lists? string[] names of the lists that count; all unless given
+---@field schedule? netlab.dns.server.options.groups.schedule[] other lists at some hours; the first entry that holds counts
 
 ---@class netlab.dns.server.options
 ---@field name? string how messages and commands call it
@@ -466,6 +506,13 @@ function netlab.dhcp.server(options) end
 ---@field rebind_protection? boolean leave private addresses out of what `upstreams` answer (default false)
 ---@field rebind_allow? string|string[] domains that may lead to private addresses
 ---@field tls? netlab.dns.server.options.tls DNS over TLS for clients
+---@field blocklists? (string|string|netlab.dns.server.options.blocklists)[] names that are not answered: URLs and files of hosts, plain names, "*.name", "||name^" with "@@" and regular expressions, or { url | path | rules, name, subdomains, refresh }
+---@field allowlists? (string|string|netlab.dns.server.options.allowlists)[] exceptions from every block list, in the same formats
+---@field lists_refresh? string how often the lists of URLs are asked for again (default "24h")
+---@field blocking? "null"|"nxdomain"|"nodata"|"refused"|string|string[] what a blocked name is answered with: 0.0.0.0 and ::, an error, nothing, or an address (default "null")
+---@field blocking_ttl? string how long clients keep such an answer (default "2s")
+---@field groups? table<string, netlab.dns.server.options.groups> whose lists count for whom; "everybody" is who is in no group
+---@field pihole? netlab.dns.pihole a Pi-hole whose lists, domains, groups, clients and local records count as well
 
 ---The network's resolver: it knows the lab's names, keeps answers, and asks upstreams for the rest.
 ---@param options netlab.dns.server.options

@@ -62,8 +62,9 @@ public:
   filter_lists(const filter_lists&) = delete;
   filter_lists& operator=(const filter_lists&) = delete;
 
-  // Hands out the compiled file of the last run before it returns, when there is one for these lists.
-  result<void> start();
+  // Hands out the compiled file of the last run before it returns, when there is one for these lists. What
+  // goes wrong is reported and tried again: names are answered without a filter meanwhile.
+  void start();
   // Asks for every list now.
   void refresh();
   std::vector<list_status> status() const;

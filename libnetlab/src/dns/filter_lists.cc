@@ -109,8 +109,12 @@ struct filter_lists::impl {
     return {{"server", config.server}, {"list", config.lists[i].name}};
   }
 
-  result<void> start() {
-    if (auto made = world.files.make_folders(config.folder); !made) return made;
+  void start() {
+    if (auto made = world.files.make_folders(config.folder); !made) {
+      world.log(msg_compile_failed, made.error().message, {{"server", config.server}});
+      work = world.scheduler.after(compile_retry, [this] { start(); });
+      return;
+    }
     std::map<std::string, stored_list> known;
     if (auto text = world.files.read(state_path())) known = stored_lists(*text);
     auto now = world.clock.now();
@@ -127,7 +131,6 @@ struct filter_lists::impl {
     watch_files();
     // What is answered first must not wait for what is checked.
     work = world.scheduler.after(0s, [this] { pump(); });
-    return {};
   }
 
   duration refresh_of(std::size_t i) const { return config.lists[i].refresh.value_or(config.refresh); }
@@ -511,7 +514,7 @@ filter_lists::filter_lists(runtime& world, filter_lists_config config, on_filter
     : impl_(std::make_unique<impl>(world, std::move(config), std::move(on_filter))) {}
 filter_lists::~filter_lists() = default;
 
-result<void> filter_lists::start() { return impl_->start(); }
+void filter_lists::start() { impl_->start(); }
 
 void filter_lists::refresh() {
   for (auto& l : impl_->lists) l.next = impl_->world.clock.now();
