@@ -23,6 +23,7 @@ using namespace std::chrono_literals;
 
 constexpr duration gather_changes = 1s; // an editor writes a file in several steps
 constexpr duration compile_retry = 5min;
+constexpr duration hand_over = 250ms; // workers take a new filter within a turn of their loops
 
 void lower_priority() {
   setpriority(PRIO_PROCESS, 0, 19); // of this thread alone, on Linux
@@ -230,7 +231,8 @@ struct filter_lists::impl {
     bool may_compile = dirty && now >= compile_not_before;
     if (may_compile && (due == lists.size() || (!compiled && has_content()))) return compile();
     if (due < lists.size()) return download(due);
-    if (unverified) return verify();
+    if (unverified && now >= verify_not_before) return verify();
+    if (unverified) next = std::min(next, verify_not_before);
     if (next == boot_time::max()) return;
     work = world.scheduler.after(std::max<duration>(next - now, 1ms), [this] { pump(); });
   }
@@ -442,6 +444,10 @@ struct filter_lists::impl {
                         format_size(made->report.bytes) + ", " + format_elapsed(world.clock.now() - began),
                     {{"server", config.server}});
           use(std::move(made->filter));
+          // The compiler leaves nothing in the page cache, so that two files are never there together. Once
+          // everybody has let go of the old one, the new one is read whole: checked, and in memory.
+          unverified = true;
+          verify_not_before = world.clock.now() + hand_over;
           again();
         });
   }
@@ -475,7 +481,7 @@ struct filter_lists::impl {
     on_filter(compiled);
   }
 
-  // The file of the last run is believed at start and read whole afterwards.
+  // A file is believed when it is opened and read whole afterwards.
   void verify() {
     unverified = false;
     aside(
@@ -500,7 +506,7 @@ struct filter_lists::impl {
   bool dirty = false;                              // what was handed out is not what the lists are
   bool unverified = false;                         // nobody has read the whole file yet
   bool busy = false;
-  boot_time compile_not_before{};
+  boot_time compile_not_before{}, verify_not_before{};
   std::atomic<bool> stop = false;
   std::shared_ptr<std::atomic<bool>> alive = std::make_shared<std::atomic<bool>>(true);
   std::thread thread;

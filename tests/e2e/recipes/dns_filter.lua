@@ -6,6 +6,7 @@ local opt = netlab.args {
   { name = "url", type = "string", help = "where a list is downloaded from" },
   { name = "file", type = "path", help = "a list's file" },
   { name = "blocking", type = "string", default = "null", help = "what blocked names are answered with" },
+  { name = "pihole", type = "path", help = "a Pi-hole's folder" },
 }
 netlab.state(opt.state)
 
@@ -16,6 +17,7 @@ netlab.dns.server {
   listen = lan:at(53),
   upstreams = "10.77.0.53",
   blocking = opt.blocking,
+  pihole = opt.pihole and netlab.dns.pihole { path = opt.pihole },
   blocklists = {
     opt.url,
     { name = "file", path = opt.file },
