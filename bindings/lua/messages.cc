@@ -65,8 +65,9 @@ std::vector<const message*> all_messages() {
   std::vector<const message*> out{&ready,        &stopping,      &drain_late,  &start_failed,
                                   &control_off,  &recipe_failed, &task_failed, &handler_stopped,
                                   &loop_stalled, &main_failed};
-  for (auto room : {netlab::boot::messages(), netlab::dhcp::dhcp_messages(), netlab::dns::dns_messages(), netlab::dns::dns_filter_messages(),
-                    netlab::http_messages(), netlab::store_messages(), netlab::tftp::messages()})
+  for (auto room : {netlab::boot::messages(), netlab::dhcp::dhcp_messages(), netlab::dns::dns_messages(),
+                    netlab::dns::dns_filter_messages(), netlab::http_messages(), netlab::store_messages(),
+                    netlab::tftp::messages()})
     out.insert(out.end(), room.begin(), room.end());
   std::sort(out.begin(), out.end(), [](const message* a, const message* b) {
     return std::string_view(a->id) < std::string_view(b->id);
