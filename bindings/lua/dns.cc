@@ -56,6 +56,11 @@ public:
   result<void> check(host& h) override {
     if (filtering.any() && h.state_folder().empty())
       return fail(errc::invalid, "lists are kept in the state folder: call netlab.state first", "blocklists");
+    for (const auto& g : settings.engine.groups)
+      for (const auto& u : g.members)
+        for (const auto& l : listen)
+          if (u.host.empty() && u.address == l.endpoint && u.address.port != 0)
+            return fail(errc::invalid, "\"" + u.text + "\" is this server itself", "upstreams");
     auto names = fixed_names();
     if (!names) return tl::unexpected(names.error());
     return dns::check(settings.engine);
@@ -182,7 +187,10 @@ public:
   }
 
   void flush() {
-    for (auto& w : workers_) w->world->scheduler.post([raw = w.get()] { raw->server->clear_cache(); });
+    for (auto& w : workers_)
+      w->world->scheduler.post([raw = w.get(), alive = alive_] {
+        if (*alive) raw->server->clear_cache();
+      });
   }
 
 private:
@@ -286,8 +294,8 @@ private:
     }
     for (const auto* l : by_clients) {
       auto n = dns::name::parse(l->hostname.substr(0, l->hostname.find('.')));
-      if (!n || n->is_root() || held_by_recipe(*n) || is_telltale(l->hostname) || taken(b, *n)) continue;
-      const auto* holder = host_->nodes().find_name(l->hostname);
+      if (!n || n->is_root() || held_by_recipe(*n) || is_telltale(n->to_string()) || taken(b, *n)) continue;
+      const auto* holder = host_->nodes().find_name(n->to_string());
       if (holder && holder->declared) continue;
       add_machine(b, *n, l->address, lease_ttl);
     }

@@ -146,8 +146,8 @@ answer_cache::owned engine::impl::make_answer(const open_question& q, const repl
   for (auto& o : offsets) o = static_cast<std::uint16_t>(o - start);
   auto made = cache.make(q.key(), q.hash, byte_view(scratch).subspan(start, w.position() - start), offsets);
   for (std::size_t i = 0; i < 3; ++i) made->counts[i] = w.counts()[i + 1];
-  made->flags =
-      static_cast<std::uint16_t>((chain.authentic ? flag::ad : 0) | (chain.rcode & flag::rcode_mask));
+  made->flags = static_cast<std::uint16_t>((chain.authentic && q.prefix.empty() ? flag::ad : 0) |
+                                           (chain.rcode & flag::rcode_mask));
   made->stored = now;
   made->ttl = chain.ttl == 0 && (chain.negative || floor == 0) ? 0 : bounded(chain.ttl);
   for (const auto& r : q.prefix) made->ttl = std::min(made->ttl, r.ttl);

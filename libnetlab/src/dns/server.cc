@@ -83,6 +83,7 @@ struct server::impl {
   std::vector<std::unique_ptr<listening>> listeners;
   std::shared_ptr<void> address_watch;
   std::unique_ptr<std::uint8_t[]> slots{new std::uint8_t[batch_size * slot_size]};
+  std::array<datagram, batch_size> outgoing;
   timer alarm;
   std::optional<boot_time> alarm_at;
   bool pumping = false, draining = false;
@@ -210,8 +211,10 @@ struct server::impl {
   void on_datagrams(listening& at, std::span<const datagram> batch) {
     auto& socket = *at.udp;
     auto now = world.clock.now();
-    std::array<datagram, batch_size> out;
+    auto& out = outgoing;
     std::size_t count = 0;
+    // A socket of one address answers from it without being told, which spares the kernel a look-up.
+    bool tell_source = at.wanted.address.is_unspecified();
     request r;
     r.token = at.number;
     for (const auto& d : batch) {
@@ -222,7 +225,7 @@ struct server::impl {
       byte_span slot(slots.get() + count * slot_size, slot_size);
       r.bytes = d.data;
       r.client = d.peer;
-      r.local = d.local;
+      r.local = tell_source ? d.local : ip_address();
       // The way back is routing's business, but for link-local addresses, which are on one interface only.
       r.interface = d.peer.address.is_link_local() ? d.interface : 0;
       auto size = draining ? 0 : resolver.handle(r, now, slot);

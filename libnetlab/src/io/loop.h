@@ -12,6 +12,7 @@
 namespace netlab::io {
 
 class tls_context;
+struct udp_receive_slots;
 
 // What the parts of one loop share. Lives as long as the event_loop.
 class loop {
@@ -37,6 +38,8 @@ public:
 
   // Scratch space for one receive call: shared, because its content is used up before the next one.
   byte_span receive_buffer();
+  // The same with all that one recvmmsg(2) fills in, set up once and not for each call.
+  udp_receive_slots& udp_slots();
 
 private:
   void run_end_of_turn();
@@ -47,6 +50,7 @@ private:
   std::vector<std::function<void()>> end_of_turn_;
   std::vector<std::shared_ptr<void>> kept_;
   std::unique_ptr<std::uint8_t[]> receive_;
+  std::unique_ptr<udp_receive_slots> udp_slots_;
 };
 
 inline constexpr std::size_t receive_slots = 32;        // datagrams taken in one call
