@@ -15,6 +15,7 @@ api describe_everything() {
   bind_clock(out);
   bind_dhcp(out);
   bind_dhcp_proxy(out);
+  bind_dns(out);
   bind_err(out);
   bind_fs(out);
   bind_http(out);

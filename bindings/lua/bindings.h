@@ -16,6 +16,7 @@ void bind_boot_assets(api&);
 void bind_clock(api&);
 void bind_dhcp(api&);
 void bind_dhcp_proxy(api&);
+void bind_dns(api&);
 void bind_err(api&);
 void bind_fs(api&);
 void bind_http(api&);

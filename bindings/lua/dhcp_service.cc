@@ -131,15 +131,16 @@ result<void> dhcp_service::start(host& h) {
     h.tell(e);
   };
   bool names = boot && boot->asks_lease_names;
-  if (on_lease || names)
-    settings.on_lease = [this, &h, names](const lease& l) {
-      if (names) learn_name(h, l);
-      if (on_lease)
-        h.notify(on_lease, "dhcp.server on_lease", [&](lua_State* L) { return push_lease(L, h, l), 1; });
-    };
+  settings.on_lease = [this, &h, names](const lease& l) {
+    leases_changed();
+    if (names) learn_name(h, l);
+    if (on_lease)
+      h.notify(on_lease, "dhcp.server on_lease", [&](lua_State* L) { return push_lease(L, h, l), 1; });
+  };
   settings.on_lease_end = [this, &h](const lease& l, dhcp::end_reason why) {
     h.nodes().forget_address(l.address);
     h.lease_names().erase(l.mac);
+    leases_changed();
     h.notify(on_lease_end, "dhcp.server on_lease_end", [&](lua_State* L) {
       push_lease(L, h, l);
       push(L, dhcp::to_string(why));
@@ -192,6 +193,10 @@ void dhcp_service::judged(host& h, const dhcp::network_verdict& verdict) {
   for (auto& n : settings.config.networks) n.mode = choice_.mode();
   if (auto ok = server_->reconfigure(settings.config); !ok)
     h.world().log.write(log_level::error, ok.error().message, who);
+}
+
+std::vector<lease> dhcp_service::current_leases() const {
+  return server_ ? server_->leases() : std::vector<lease>();
 }
 
 void dhcp_service::drain(std::function<void()> done) {

@@ -6,6 +6,7 @@
 
 #include "boot.h"
 #include "host.h"
+#include "lease_source.h"
 #include "netlab/dhcp_import.h"
 #include "netlab/dhcp_server.h"
 #include "netlab/dhcp_watch.h"
@@ -18,7 +19,7 @@ class importing_store;
 
 // What dhcp.server and dhcp.proxy make: a DHCP server on the network's interface with its lease store, a
 // proxy being one that never gives addresses.
-class dhcp_service final : public service {
+class dhcp_service final : public service, public lease_source {
 public:
   dhcp_service();
   ~dhcp_service() override;
@@ -40,6 +41,7 @@ public:
   json status() const override;
 
   dhcp::server* running() { return server_.get(); }
+  std::vector<lease> current_leases() const override;
   bool is_off() const { return lan && !lan->vpc.empty(); }
 
 private:

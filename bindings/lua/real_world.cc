@@ -1,24 +1,15 @@
 #include "real_world.h"
 
-#include <thread>
+#include "side_loop.h"
 
 namespace netlab::lua {
-
-namespace {
-struct bytes_side {
-  event_loop loop;
-  std::unique_ptr<http_client> http;
-  std::unique_ptr<runtime> world;
-  std::thread thread;
-};
-} // namespace
 
 struct real_world::impl {
   std::unique_ptr<log_sink> sink;
   netlab::metrics metrics;
   event_loop loop;
   std::unique_ptr<http_client> http;
-  std::unique_ptr<bytes_side> bytes;
+  std::unique_ptr<side_loop> bytes;
 };
 
 real_world::real_world(int log_descriptor, log_format format, log_level minimum)
@@ -39,23 +30,13 @@ runtime real_world::control() {
 }
 
 runtime& real_world::bytes() {
-  if (!impl_->bytes) {
-    auto side = std::make_unique<bytes_side>();
-    auto& l = side->loop;
-    side->http = make_http_client(l);
-    side->world = std::make_unique<runtime>(runtime{l.clock(), l.scheduler(), l.random(), l.net(), l.files(),
-                                                    l.processes(), *side->http, log(*impl_->sink, l.clock()),
-                                                    impl_->metrics});
-    side->thread = std::thread([&l] { l.run(); });
-    impl_->bytes = std::move(side);
-  }
-  return *impl_->bytes->world;
+  if (!impl_->bytes)
+    impl_->bytes = std::make_unique<side_loop>(log(*impl_->sink, impl_->loop.clock()), impl_->metrics);
+  return impl_->bytes->world();
 }
 
 void real_world::stop_bytes() {
-  if (!impl_->bytes || !impl_->bytes->thread.joinable()) return;
-  impl_->bytes->loop.stop();
-  impl_->bytes->thread.join();
+  if (impl_->bytes) impl_->bytes->stop();
 }
 
 } // namespace netlab::lua

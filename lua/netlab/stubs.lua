@@ -57,6 +57,7 @@ local netlab = {}
 netlab.assets = {}
 netlab.boot = {}
 netlab.dhcp = {}
+netlab.dns = {}
 netlab.err = {}
 netlab.fs = {}
 netlab.http = {}
@@ -142,6 +143,17 @@ function handle_dhcp_server:leases() end
 ---@return boolean? ok
 ---@return netlab.error? err
 function handle_dhcp_server:drop_lease(ip) end
+
+---What was read of a Pi-hole's folder.
+---@class netlab.dns.pihole
+local handle_dns_pihole = {}
+
+---A DNS server.
+---@class netlab.dns.server
+local handle_dns_server = {}
+
+---Forgets every answer that it keeps; what it is asked next goes to the upstreams again.
+function handle_dns_server:flush() end
 
 ---A folder under a path prefix, for http.server's `serve`.
 ---@class netlab.http.files
@@ -513,6 +525,101 @@ function netlab.dhcp.proxy(options) end
 ---@param options netlab.dhcp.server.options
 ---@return netlab.dhcp.server
 function netlab.dhcp.server(options) end
+
+---@class netlab.dns.pihole.options
+---@field name? string how messages and commands call it
+---@field path? string its folder, with gravity.db; it is only read (default "/etc/pihole")
+
+---What a Pi-hole does, version 5 or 6, for a dns.server: its lists, domains, groups, clients and records.
+---@param options netlab.dns.pihole.options
+---@return netlab.dns.pihole
+function netlab.dns.pihole(options) end
+
+---@class netlab.dns.server.options.records
+---@field a? string|string[] an IPv4 address, or a list
+---@field aaaa? string|string[] an IPv6 address, or a list
+---@field cname? string|string[] the name that it is another name for
+---@field txt? string|string[] a text, or a list; quotation marks inside cut it into strings
+---@field srv? string|string[] "priority weight port name", or a list
+---@field mx? string|string[] "preference name", or a list
+---@field ptr? string|string[] the name that an address of in-addr.arpa or ip6.arpa leads to
+---@field caa? string|string[] "flags tag value", or a list
+---@field ns? string|string[] a name server's name, or a list
+---@field ttl? string instead of the server's
+---@field ptr_back? boolean whether its addresses lead back to it (default true)
+
+---@class netlab.dns.server.options.tls
+---@field certificate string its chain, PEM (required)
+---@field key string its key, PEM (required)
+---@field listen string|netlab.listen|(string|netlab.listen)[] where, usually port 853 (required)
+
+---@class netlab.dns.server.options.blocklists
+---@field name? string how groups and statistics call it
+---@field url? string where it is downloaded from
+---@field path? string its file; read again when it changes
+---@field rules? string[] its lines, in the recipe
+---@field subdomains? boolean plain names count for everything below them as well (default false)
+---@field refresh? string instead of `lists_refresh`
+
+---@class netlab.dns.server.options.allowlists
+---@field name? string how groups and statistics call it
+---@field url? string where it is downloaded from
+---@field path? string its file; read again when it changes
+---@field rules? string[] its lines, in the recipe
+---@field subdomains? boolean plain names count for everything below them as well (default false)
+---@field refresh? string instead of `lists_refresh`
+
+---@class netlab.dns.server.options.groups.schedule
+---@field days? string "mon-fri", "sat,sun" (default "daily")
+---@field from? string local time (default "00:00")
+---@field to? string local time; before `from`: the next day (default "24:00")
+---@field lists string[] the lists that count then (required)
+
+---@class netlab.dns.server.options.groups
+---@field clients? string[] addresses, networks, MAC addresses, and names of nodes and leases
+---@field lists? string[] names of the lists that count; all unless given
+---@field schedule? netlab.dns.server.options.groups.schedule[] other lists at some hours; the first entry that holds counts
+
+---@class netlab.dns.server.options
+---@field name? string how messages and commands call it
+---@field listen string|netlab.listen|(string|netlab.listen)[] where, by UDP and TCP: "addr:port", lan:at(port), or a list of them (required)
+---@field upstreams string|string[] who is asked: "1.1.1.1", "tcp://1.1.1.1", "tls://1.1.1.1#one.one.one.one", "https://dns.google/dns-query"; plain and encrypted ones do not mix (required)
+---@field bootstrap? string|string[] plain resolvers that find the addresses of upstreams which are given by name
+---@field ca_file? string certificates that upstreams may show, instead of the system's
+---@field forward? table<string, string|string[]> upstreams of their own for domains and, by network, for reverse zones: { ["eu-west-1.compute.internal"] = "10.20.0.2", ["10.20.0.0/16"] = "10.20.0.2" }
+---@field domain? string ours: never forwarded, and added to bare names; the network's domain unless given
+---@field records? table<string, string|string[]|netlab.dns.server.options.records> names of the recipe: an address, a list of them, or { a, aaaa, cname, txt, srv, mx, ptr, caa, ns, ttl }; a name without a dot lies in the domain, "*.apps.lab.internal" is a wildcard
+---@field hosts? string|string[] hosts files, read again when they change
+---@field nodes? netlab.nodes|netlab.nodes[] machines whose names lead to their reserved addresses
+---@field leases? netlab.dhcp.server|netlab.dhcp.server[] DHCP servers whose clients get names for as long as they hold a lease
+---@field ttl? string of our own records, unless they say otherwise (default "5m")
+---@field workers? integer threads that answer, each with a cache of its own (default 1)
+---@field cache? string memory for answers, of each worker (default "4MiB")
+---@field min_ttl? string the least time that an answer is kept (default "0s")
+---@field max_ttl? string the longest time that an answer is kept (default "24h")
+---@field max_negative_ttl? string the same for "no such name" (default "1h")
+---@field stale? string how long after its time an answer may be given when no upstream answers (RFC 8767); "0s": never (default "24h")
+---@field prefetch? boolean renew popular answers before their time is over (default true)
+---@field udp_size? integer the largest answer by UDP; a larger one goes by TCP (default 1232)
+---@field clients? (string|string)[] who may ask; everybody else is refused, so that nobody abuses an open resolver (default ["127.0.0.0/8","10.0.0.0/8","172.16.0.0/12","192.168.0.0/16","169.254.0.0/16","100.64.0.0/10","::1/128","fc00::/7","fe80::/10"])
+---@field rate_limit? number queries a second that one client may send; no limit unless given
+---@field rate_burst? number queries that it may send at once after a rest; ten seconds' worth
+---@field special_domains? boolean tell browsers and phones not to go around this resolver (use-application-dns.net, mask.icloud.com, resolver.arpa) (default true)
+---@field rebind_protection? boolean leave private addresses out of what `upstreams` answer (default false)
+---@field rebind_allow? string|string[] domains that may lead to private addresses
+---@field tls? netlab.dns.server.options.tls DNS over TLS for clients
+---@field blocklists? (string|string|netlab.dns.server.options.blocklists)[] names that are not answered: URLs and files of hosts, plain names, "*.name", "||name^" with "@@" and regular expressions, or { url | path | rules, name, subdomains, refresh }
+---@field allowlists? (string|string|netlab.dns.server.options.allowlists)[] exceptions from every block list, in the same formats
+---@field lists_refresh? string how often the lists of URLs are asked for again (default "24h")
+---@field blocking? "null"|"nxdomain"|"nodata"|"refused"|string|string[] what a blocked name is answered with: 0.0.0.0 and ::, an error, nothing, or an address (default "null")
+---@field blocking_ttl? string how long clients keep such an answer (default "2s")
+---@field groups? table<string, netlab.dns.server.options.groups> whose lists count for whom; "everybody" is who is in no group
+---@field pihole? netlab.dns.pihole a Pi-hole whose lists, domains, groups, clients and local records count as well
+
+---The network's resolver: it knows the lab's names, keeps answers, and asks upstreams for the rest.
+---@param options netlab.dns.server.options
+---@return netlab.dns.server
+function netlab.dns.server(options) end
 
 ---@class netlab.http.server.options.tls
 ---@field certificate string certificate chain, PEM (required)

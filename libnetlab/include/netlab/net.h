@@ -124,6 +124,7 @@ struct connect_options {
   std::string unix_path;
   bool tls = false;
   std::string server_name; // SNI and certificate name
+  std::string ca_file;     // PEM; trusted instead of the system's certificates, which are read once a loop
 };
 
 // An interface of this machine.

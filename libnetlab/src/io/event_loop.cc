@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <mutex>
 
-#include "loop.h"
+#include "sockets.h"
 
 namespace netlab {
 

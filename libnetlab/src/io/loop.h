@@ -2,12 +2,17 @@
 #include <uv.h>
 
 #include <functional>
+#include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "netlab/event_loop.h"
 
 namespace netlab::io {
+
+class tls_context;
+struct udp_receive_slots;
 
 // What the parts of one loop share. Lives as long as the event_loop.
 class loop {
@@ -28,8 +33,13 @@ public:
     std::erase_if(kept_, [&](const auto& k) { return k.get() == work; });
   }
 
+  // What connections of this loop trust, by the file of certificates ("" for the system's).
+  std::map<std::string, std::shared_ptr<tls_context>> trust;
+
   // Scratch space for one receive call: shared, because its content is used up before the next one.
   byte_span receive_buffer();
+  // The same with all that one recvmmsg(2) fills in, set up once and not for each call.
+  udp_receive_slots& udp_slots();
 
   // Streams of this loop that have a file to send: they share what is sent in one turn.
   std::size_t file_senders = 0;
@@ -43,6 +53,7 @@ private:
   std::vector<std::function<void()>> end_of_turn_;
   std::vector<std::shared_ptr<void>> kept_;
   std::unique_ptr<std::uint8_t[]> receive_;
+  std::unique_ptr<udp_receive_slots> udp_slots_;
 };
 
 inline constexpr std::size_t receive_slots = 32;        // datagrams taken in one call

@@ -1,6 +1,8 @@
 #pragma once
+#include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <string>
 #include <utility>
 
@@ -25,6 +27,27 @@ public:
 
 private:
   int fd_ = -1;
+};
+
+// Room for the ancillary data of one datagram: its interface and address, and the size of segments.
+union control_space {
+  char bytes[CMSG_SPACE(sizeof(in6_pktinfo)) + CMSG_SPACE(sizeof(std::uint16_t))];
+  cmsghdr align;
+};
+
+// What one recvmmsg(2) fills in. Shared by the sockets of a loop, because it is used up before the next call.
+struct udp_receive_slots {
+  explicit udp_receive_slots(byte_span buffer);
+  void reset(std::size_t at) {
+    messages[at].msg_hdr.msg_namelen = sizeof peers[at];
+    messages[at].msg_hdr.msg_controllen = sizeof controls[at];
+    messages[at].msg_hdr.msg_flags = 0;
+  }
+  std::array<mmsghdr, receive_slots> messages;
+  std::array<iovec, receive_slots> vectors;
+  std::array<sockaddr_storage, receive_slots> peers;
+  std::array<control_space, receive_slots> controls;
+  std::array<datagram, receive_slots> out;
 };
 
 // Fills `out` and returns its length. On an IPv6 socket an IPv4 peer becomes a mapped address.

@@ -497,9 +497,13 @@ void make_connection(loop& owner, scheduler& scheduler, const connect_options& o
   auto where = unix_socket ? "socket " + o.unix_path : o.peer.to_string();
   std::shared_ptr<tls_context> tls;
   if (o.tls) {
-    auto context = tls_context::client();
-    if (!context) return refuse(context.error());
-    tls = std::move(*context);
+    auto& shared = owner.trust[o.ca_file];
+    if (!shared) {
+      auto context = tls_context::client(o.ca_file);
+      if (!context) return refuse(context.error());
+      shared = std::move(*context);
+    }
+    tls = shared;
   }
   descriptor fd(socket(unix_socket ? AF_UNIX
                        : v6        ? AF_INET6

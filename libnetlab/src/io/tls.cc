@@ -38,7 +38,7 @@ result<std::shared_ptr<tls_context>> tls_context::server(const tls_identity& ide
   return out;
 }
 
-result<std::shared_ptr<tls_context>> tls_context::client() {
+result<std::shared_ptr<tls_context>> tls_context::client(const std::string& ca_file) {
   ERR_clear_error();
   std::shared_ptr<tls_context> out(new tls_context(SSL_CTX_new(TLS_client_method())));
   auto* c = out->get();
@@ -46,7 +46,9 @@ result<std::shared_ptr<tls_context>> tls_context::client() {
   SSL_CTX_set_mode(c, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                           SSL_MODE_RELEASE_BUFFERS);
   SSL_CTX_set_verify(c, SSL_VERIFY_PEER, nullptr);
-  if (SSL_CTX_set_default_verify_paths(c) != 1)
+  if (!ca_file.empty() && SSL_CTX_load_verify_locations(c, ca_file.c_str(), nullptr) != 1)
+    return fail(errc::invalid, "certificates " + ca_file + ": " + last_error(), "tls");
+  if (ca_file.empty() && SSL_CTX_set_default_verify_paths(c) != 1)
     return fail(errc::io, "the system's certificates cannot be loaded: " + last_error(), "tls");
   return out;
 }

@@ -15,8 +15,9 @@ namespace netlab::io {
 class tls_context {
 public:
   static result<std::shared_ptr<tls_context>> server(const tls_identity& identity);
-  // Trusts the system's certificates, loaded at the first use of TLS and not before.
-  static result<std::shared_ptr<tls_context>> client();
+  // Trusts the certificates of `ca_file`, or the system's when it is empty. Reading them takes milliseconds:
+  // connections share a context (loop::trust).
+  static result<std::shared_ptr<tls_context>> client(const std::string& ca_file = {});
   ~tls_context();
   ssl_ctx_st* get() const { return context_; }
 

@@ -15,11 +15,6 @@ constexpr std::size_t max_batch = 64;        // messages in one sendmmsg call
 constexpr std::size_t max_gso_bytes = 65507; // an IPv4 datagram's payload bounds a segmented send as well
 constexpr std::size_t max_gso_segments = 64; // UDP_MAX_SEGMENTS of older kernels
 
-union control_space {
-  char bytes[CMSG_SPACE(sizeof(in6_pktinfo)) + CMSG_SPACE(sizeof(std::uint16_t))];
-  cmsghdr align;
-};
-
 // Names the source address and the interface of what is sent (ip(7) IP_PKTINFO, RFC 3542 §6.2).
 std::size_t put_pktinfo(msghdr& m, const ip_address& local, std::uint32_t interface, bool v6) {
   if (local.is_unspecified() && interface == 0) return 0;
@@ -188,36 +183,23 @@ private:
   }
 
   void receive() {
-    auto buffer = loop_.receive_buffer();
-    std::array<mmsghdr, receive_slots> messages;
-    std::array<iovec, receive_slots> vectors;
-    std::array<sockaddr_storage, receive_slots> peers;
-    std::array<control_space, receive_slots> controls;
-    std::array<datagram, receive_slots> out;
+    auto& slots = loop_.udp_slots();
     // A few rounds at most: other sockets of the loop get their turn under a flood.
     for (int round = 0; round < 4; ++round) {
-      for (std::size_t i = 0; i < receive_slots; ++i) {
-        vectors[i] = {buffer.data() + i * receive_slot_size, receive_slot_size};
-        auto& h = messages[i].msg_hdr;
-        h = {};
-        h.msg_iov = &vectors[i];
-        h.msg_iovlen = 1;
-        h.msg_name = &peers[i];
-        h.msg_namelen = sizeof peers[i];
-        h.msg_control = &controls[i];
-        h.msg_controllen = sizeof controls[i];
-      }
-      int n = recvmmsg(fd_.get(), messages.data(), receive_slots, MSG_DONTWAIT, nullptr);
+      int n = recvmmsg(fd_.get(), slots.messages.data(), receive_slots, MSG_DONTWAIT, nullptr);
       if (n <= 0) return; // nothing, or an ICMP error of an earlier send: the socket goes on
-      for (int i = 0; i < n; ++i) {
-        auto at = static_cast<std::size_t>(i);
-        out[at] = datagram{from_sockaddr(peers[at]), local_.address, 0,
-                           buffer.subspan(at * receive_slot_size, messages[at].msg_len)};
-        take_pktinfo(messages[at].msg_hdr, out[at]);
+      auto count = static_cast<std::size_t>(n);
+      for (std::size_t at = 0; at < count; ++at) {
+        auto& m = slots.messages[at];
+        slots.out[at] =
+            datagram{from_sockaddr(slots.peers[at]), local_.address, 0,
+                     byte_view(static_cast<const std::uint8_t*>(slots.vectors[at].iov_base), m.msg_len)};
+        take_pktinfo(m.msg_hdr, slots.out[at]);
+        slots.reset(at);
       }
       auto alive = alive_;
-      receive_fn_(std::span(out.data(), static_cast<std::size_t>(n)));
-      if (!*alive || !receive_fn_ || n < static_cast<int>(receive_slots)) return;
+      receive_fn_(std::span(slots.out.data(), count));
+      if (!*alive || !receive_fn_ || count < receive_slots) return;
     }
   }
 
@@ -234,6 +216,23 @@ private:
 };
 
 } // namespace
+
+udp_receive_slots::udp_receive_slots(byte_span buffer) {
+  for (std::size_t at = 0; at < receive_slots; ++at) {
+    vectors[at] = {buffer.data() + at * receive_slot_size, receive_slot_size};
+    messages[at] = {};
+    messages[at].msg_hdr.msg_iov = &vectors[at];
+    messages[at].msg_hdr.msg_iovlen = 1;
+    messages[at].msg_hdr.msg_name = &peers[at];
+    messages[at].msg_hdr.msg_control = &controls[at];
+    reset(at);
+  }
+}
+
+udp_receive_slots& loop::udp_slots() {
+  if (!udp_slots_) udp_slots_ = std::make_unique<udp_receive_slots>(receive_buffer());
+  return *udp_slots_;
+}
 
 result<std::unique_ptr<udp_socket>> make_udp(loop& owner, const udp_options& o) {
   bool v6 = o.local.address.is_v6();

@@ -1,0 +1,46 @@
+#include "messages.h"
+
+#include <array>
+
+#include "netlab/dns_server.h"
+
+namespace netlab::dns {
+
+constexpr netlab::message msg_upstream_down{
+    "NL-DNS-001", log_level::warn,
+    "A resolver that the recipe names as an upstream did not answer three times in a row. The others are "
+    "asked "
+    "first from now on; this one is tried again every few seconds. With all of them down, answers that have "
+    "expired are given for a day (RFC 8767), and everything else gets SERVFAIL with the reason.",
+    "The text says why. When it is every upstream, the uplink is down; when it is one, that resolver is. A "
+    "certificate that is not accepted means a wrong name after \"#\" or a clock that is wrong."};
+constexpr netlab::message msg_upstream_up{
+    "NL-DNS-002", log_level::info, "An upstream that was silent answers again and is used as before.", ""};
+constexpr netlab::message msg_rebind{
+    "NL-DNS-003", log_level::warn,
+    "A name of the outside led to an address of a private network, which a web page could use to reach "
+    "machines "
+    "behind the router (DNS rebinding). The address was left out of the answer.",
+    "If the name is yours, add it or its domain to `rebind_allow`."};
+constexpr netlab::message msg_waiting_for_address{
+    "NL-DNS-004", log_level::info,
+    "An address to listen on is not on this machine yet. Nothing is wrong: it is bound when it comes.", ""};
+constexpr netlab::message msg_no_socket{
+    "NL-DNS-005", log_level::error, "An endpoint could not be bound when its address came.",
+    "The text has the system's reason; ss -lntup shows who holds the port."};
+constexpr netlab::message msg_bootstrap_failed{"NL-DNS-006", log_level::warn,
+                                               "The address of an upstream that is given by name could not "
+                                               "be found. It is looked up again every few seconds; "
+                                               "until then that upstream is not asked.",
+                                               "Check `bootstrap`, and the name. An address in the upstream "
+                                               "itself, as in \"tls://1.1.1.1#one.one.one.one\", "
+                                               "needs no look-up."};
+
+std::span<const netlab::message* const> dns_messages() {
+  static constexpr std::array<const netlab::message*, 6> all{&msg_upstream_down, &msg_upstream_up,
+                                                             &msg_rebind,        &msg_waiting_for_address,
+                                                             &msg_no_socket,     &msg_bootstrap_failed};
+  return all;
+}
+
+} // namespace netlab::dns

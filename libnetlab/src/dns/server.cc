@@ -1,0 +1,383 @@
+#include "netlab/dns_server.h"
+
+#include <algorithm>
+#include <array>
+
+#include "messages.h"
+#include "stream_clients.h"
+#include "upstream_links.h"
+
+namespace netlab::dns {
+
+namespace {
+
+constexpr std::size_t batch_size = 64;
+constexpr std::size_t slot_size = 4096; // the largest UDP answer (engine_config::udp_size)
+constexpr duration drain_limit = std::chrono::seconds(2);
+constexpr duration bootstrap_retry = std::chrono::seconds(5), bootstrap_again = std::chrono::minutes(10);
+constexpr std::uint64_t bootstrap_token = std::uint64_t{1} << 62;
+
+struct listening {
+  endpoint wanted;
+  bool tls = false;
+  std::size_t number = 0;          // by which late replies find their way back
+  std::unique_ptr<udp_socket> udp; // none while the address is missing, and for TLS
+  std::unique_ptr<listener> tcp;
+  bool bound() const { return tcp != nullptr; }
+};
+
+// The counters of one worker, and how far the engine's plain numbers have been added to them.
+class published_counts {
+public:
+  published_counts(metrics& m, const server_config& c) {
+    for (const auto& [what, member] : members())
+      counters_.push_back(
+          &m.get("netlab_dns_" + std::string(what) + "_total", {{"server", c.name}, {"worker", c.worker}}));
+  }
+  void publish(const engine_counts& now) {
+    std::size_t i = 0;
+    for (const auto& [what, member] : members()) {
+      if (now.*member != before_.*member) counters_[i]->add(now.*member - before_.*member);
+      ++i;
+    }
+    before_ = now;
+  }
+
+private:
+  using member = std::uint64_t engine_counts::*;
+  static std::span<const std::pair<std::string_view, member>> members() {
+    static constexpr std::array<std::pair<std::string_view, member>, 17> all{{
+        {"queries", &engine_counts::queries},
+        {"malformed", &engine_counts::malformed},
+        {"refused", &engine_counts::refused},
+        {"limited", &engine_counts::limited},
+        {"local", &engine_counts::local},
+        {"blocked", &engine_counts::blocked},
+        {"cache_hits", &engine_counts::hits},
+        {"stale", &engine_counts::stale},
+        {"forwarded", &engine_counts::forwarded},
+        {"merged", &engine_counts::merged},
+        {"prefetched", &engine_counts::prefetched},
+        {"failures", &engine_counts::failures},
+        {"upstream_queries", &engine_counts::upstream_queries},
+        {"upstream_bad_replies", &engine_counts::upstream_bad},
+        {"upstream_timeouts", &engine_counts::upstream_timeouts},
+        {"truncated", &engine_counts::truncated},
+        {"rebinds", &engine_counts::rebinds},
+    }};
+    return all;
+  }
+  std::vector<counter*> counters_;
+  engine_counts before_;
+};
+
+} // namespace
+
+struct server::impl {
+  runtime& world;
+  server_config config;
+  engine resolver;
+  published_counts published;
+  upstream_links links;
+  stream_clients streams;
+  std::vector<std::unique_ptr<listening>> listeners;
+  std::shared_ptr<void> address_watch;
+  std::unique_ptr<std::uint8_t[]> slots{new std::uint8_t[batch_size * slot_size]};
+  std::array<datagram, batch_size> outgoing;
+  timer alarm;
+  std::optional<boot_time> alarm_at;
+  bool pumping = false, draining = false;
+  std::function<void()> drained;
+  timer drain_deadline;
+  struct named_upstream {
+    std::string host;
+    timer next;
+    bool found = false, said = false;
+  };
+  std::vector<named_upstream> named;
+  std::shared_ptr<impl*> self = std::make_shared<impl*>(this);
+
+  impl(runtime& w, server_config c)
+      : world(w), config(std::move(c)), resolver(config.engine, world.random), published(w.metrics, config),
+        links(w, {[this](std::uint64_t attempt, const endpoint& from, byte_view bytes) {
+                    resolver.on_upstream(attempt, from, bytes, world.clock.now());
+                  },
+                  [this](std::uint64_t attempt, std::string why) {
+                    resolver.on_upstream_failure(attempt, std::move(why), world.clock.now());
+                  },
+                  [this] { pump(); }}),
+        streams(
+            w.clock, w.scheduler, {config.max_streams, config.max_streams_per_client, config.stream_idle},
+            [this](std::uint64_t stream, const endpoint& client, byte_view query, byte_span out) {
+              request r;
+              r.bytes = query;
+              r.client = client;
+              r.stream = true;
+              r.token = stream;
+              return resolver.handle(r, world.clock.now(), out);
+            },
+            [this] { pump(); }) {}
+  ~impl() { self.reset(); }
+
+  // --- endpoints
+
+  result<void> start() {
+    if (config.listen.empty() && config.listen_tls.empty())
+      return fail(errc::invalid, config.name + ": no endpoint to listen on");
+    if (auto fine = check(config.engine); !fine) return fine;
+    for (bool tls : {false, true})
+      for (const auto& wanted : tls ? config.listen_tls : config.listen) {
+        listeners.push_back(std::make_unique<listening>());
+        auto& at = *listeners.back();
+        at.wanted = wanted;
+        at.tls = tls;
+        at.number = listeners.size() - 1;
+        auto bound = bind(at);
+        if (bound) continue;
+        if (bound.error().code == errc::unreachable && watch()) {
+          world.log(msg_waiting_for_address, config.name + ": waits for " + wanted.address.to_string() +
+                                                 " to listen on " + wanted.to_string());
+          continue;
+        }
+        listeners.clear();
+        address_watch.reset();
+        return bound;
+      }
+    find_named_upstreams();
+    return {};
+  }
+
+  result<void> bind(listening& at) {
+    // Any free port must be free for both; another program may take it in between.
+    for (int attempt = 0;; ++attempt) {
+      auto where = at.wanted;
+      std::unique_ptr<udp_socket> udp;
+      if (!at.tls) {
+        udp_options o;
+        o.local = where;
+        o.reuse_port = config.reuse_port;
+        o.receive_buffer = 1 << 20; // a burst of a whole house's devices
+        auto socket = world.net.udp(o);
+        if (!socket) return tl::unexpected(socket.error());
+        udp = std::move(*socket);
+        where.port = udp->local().port;
+      }
+      listen_options l;
+      l.local = where;
+      l.reuse_port = config.reuse_port;
+      if (at.tls) l.tls = config.tls;
+      auto tcp = world.net.listen(l, [this](std::unique_ptr<netlab::stream> s) {
+        if (!draining) streams.accept(std::move(s));
+      });
+      if (!tcp) {
+        if (tcp.error().code == errc::exists && at.wanted.port == 0 && attempt < 20) continue;
+        return tl::unexpected(tcp.error());
+      }
+      at.tcp = std::move(*tcp);
+      at.udp = std::move(udp);
+      if (at.udp)
+        at.udp->on_receive([this, &at](std::span<const datagram> batch) { on_datagrams(at, batch); });
+      return {};
+    }
+  }
+
+  bool watch() {
+    if (address_watch) return true;
+    auto watching = world.net.watch_addresses([this] {
+      bool missing = false;
+      for (auto& each : listeners) {
+        if (each->bound()) continue;
+        if (auto bound = bind(*each)) {
+          world.log.write(log_level::info, config.name + ": listens on " + each->wanted.to_string());
+        } else if (bound.error().code == errc::unreachable) {
+          missing = true;
+        } else {
+          world.log(msg_no_socket, config.name + ": " + bound.error().message);
+        }
+      }
+      // Not dropped here: this function lives in it.
+      if (!missing)
+        world.scheduler.post([weak = std::weak_ptr(self)] {
+          if (auto alive = weak.lock()) (*alive)->address_watch.reset();
+        });
+    });
+    if (!watching) return false;
+    address_watch = std::move(*watching);
+    return true;
+  }
+
+  // --- queries
+
+  void on_datagrams(listening& at, std::span<const datagram> batch) {
+    auto& socket = *at.udp;
+    auto now = world.clock.now();
+    auto& out = outgoing;
+    std::size_t count = 0;
+    // A socket of one address answers from it without being told, which spares the kernel a look-up.
+    bool tell_source = at.wanted.address.is_unspecified();
+    request r;
+    r.token = at.number;
+    for (const auto& d : batch) {
+      if (count == batch_size) {
+        (void)socket.send(std::span(out.data(), count));
+        count = 0;
+      }
+      byte_span slot(slots.get() + count * slot_size, slot_size);
+      r.bytes = d.data;
+      r.client = d.peer;
+      r.local = tell_source ? d.local : ip_address();
+      // The way back is routing's business, but for link-local addresses, which are on one interface only.
+      r.interface = d.peer.address.is_link_local() ? d.interface : 0;
+      auto size = draining ? 0 : resolver.handle(r, now, slot);
+      if (size > 0) out[count++] = {r.client, r.local, r.interface, slot.first(size)};
+    }
+    if (count > 0) (void)socket.send(std::span(out.data(), count));
+    pump();
+  }
+
+  // --- what the engine wants done
+
+  void pump() {
+    published.publish(resolver.counts());
+    if (pumping) return;
+    pumping = true;
+    while (!resolver.actions().empty()) {
+      auto todo = std::exchange(resolver.actions(), {});
+      for (auto& t : todo.transmissions) links.send(std::move(t));
+      for (auto attempt : todo.closed) links.close(attempt);
+      for (const auto& r : todo.replies) send_late(r);
+      for (const auto& h : todo.health) {
+        if (h.up)
+          world.log(msg_upstream_up, config.name + ": " + h.upstream + " answers again");
+        else
+          world.log(msg_upstream_down, config.name + ": " + h.upstream + " does not answer: " + h.why);
+      }
+      for (const auto& e : todo.rebinds)
+        world.log(msg_rebind, config.name + ": " + e.name + " leads to " + e.address, {{"client", e.client}});
+    }
+    pumping = false;
+    published.publish(resolver.counts());
+    arm();
+    if (draining && drained && resolver.waiting() == 0) finish_drain();
+  }
+
+  void send_late(const late_reply& r) {
+    if (r.token & bootstrap_token) return on_bootstrap(r);
+    if (r.stream) return streams.reply(r.token, r.bytes);
+    (void)listeners[r.token]->udp->send(datagram{r.client, r.local, r.interface, r.bytes});
+  }
+
+  void arm() {
+    auto next = resolver.deadline();
+    if (!next || (alarm_at && *alarm_at <= *next)) return;
+    alarm_at = next;
+    alarm = world.scheduler.after(std::max(duration{}, *next - world.clock.now()), [this] {
+      alarm_at.reset();
+      resolver.on_time(world.clock.now());
+      pump();
+      arm();
+    });
+  }
+
+  // --- upstreams that are given by name
+
+  void find_named_upstreams() {
+    for (const auto& g : config.engine.groups)
+      for (const auto& u : g.members) {
+        bool known = u.host.empty() || std::any_of(named.begin(), named.end(),
+                                                   [&](const named_upstream& n) { return n.host == u.host; });
+        if (!known) named.push_back({u.host, {}, false, false});
+      }
+    for (std::size_t i = 0; i < named.size(); ++i) look_up(i, rtype::a);
+    pump();
+  }
+
+  void look_up(std::size_t index, std::uint16_t type) {
+    message m;
+    m.flags = flag::rd;
+    m.id = type;
+    m.questions = {{*name::parse(named[index].host), type, class_in}};
+    auto bytes = encode(m);
+    request r;
+    r.bytes = bytes;
+    r.client = {ip_address::v4(127, 0, 0, 1), 0};
+    r.stream = r.trusted = true;
+    r.token = bootstrap_token | index;
+    late_reply at_once{r.client, {}, 0, true, r.token, byte_vector(max_message)};
+    auto size = resolver.handle(r, world.clock.now(), at_once.bytes);
+    at_once.bytes.resize(size);
+    if (size > 0) on_bootstrap(at_once);
+  }
+
+  void on_bootstrap(const late_reply& r) {
+    auto index = static_cast<std::size_t>(r.token & ~bootstrap_token);
+    auto& n = named[index];
+    auto reply = decode(r.bytes);
+    std::optional<ip_address> address;
+    if (reply)
+      for (const auto& each : reply->answers)
+        if (each.type == rtype::a || each.type == rtype::aaaa)
+          if (auto parsed = ip_address::parse(rdata_text(each.type, each.data)); parsed && !address)
+            address = *parsed;
+    bool again = false;
+    if (address) {
+      resolver.set_upstream_address(n.host, *address);
+      n.found = true;
+      n.said = false;
+    } else if (reply && reply->rcode == rcode::no_error && reply->id == rtype::a) {
+      n.next = world.scheduler.after(duration{}, [this, index] {
+        look_up(index, rtype::aaaa);
+        pump();
+      });
+      again = true;
+    } else if (!n.found && !n.said) {
+      n.said = true;
+      world.log(msg_bootstrap_failed, config.name + ": the address of " + n.host + " could not be found" +
+                                          (reply ? " (" + rcode_name(reply->rcode) + ")" : std::string()));
+    }
+    if (again) return;
+    n.next = world.scheduler.after(address ? bootstrap_again : bootstrap_retry, [this, index] {
+      look_up(index, rtype::a);
+      pump();
+    });
+  }
+
+  // --- the end
+
+  void finish_drain() {
+    drain_deadline.cancel();
+    world.scheduler.post(std::exchange(drained, nullptr));
+  }
+};
+
+server::server(runtime& world, server_config config)
+    : impl_(std::make_unique<impl>(world, std::move(config))) {}
+server::~server() = default;
+result<void> server::start() { return impl_->start(); }
+void server::use(std::shared_ptr<const snapshot> now_valid) { impl_->resolver.use(std::move(now_valid)); }
+
+void server::drain(std::function<void()> done) {
+  impl_->draining = true;
+  impl_->drained = std::move(done);
+  for (auto& n : impl_->named) n.next.cancel();
+  if (impl_->resolver.waiting() == 0) return impl_->finish_drain();
+  impl_->drain_deadline = impl_->world.scheduler.after(drain_limit, [i = impl_.get()] {
+    if (i->drained) i->finish_drain();
+  });
+}
+
+std::vector<endpoint> server::local() const {
+  std::vector<endpoint> out;
+  for (const auto& l : impl_->listeners)
+    if (l->bound()) out.push_back(l->udp ? l->udp->local() : l->tcp->local());
+  return out;
+}
+
+server_status server::status() const {
+  const auto& r = impl_->resolver;
+  return {r.counts(), r.health(), r.cached_answers(), r.cached_bytes(), r.waiting(), impl_->streams.count()};
+}
+
+void server::clear_cache() { impl_->resolver.clear_cache(); }
+
+} // namespace netlab::dns
