@@ -186,9 +186,10 @@ TEST_CASE("stream: TLS carries data both ways and files, and a stranger's certif
   run_until(loop, [&] { return refused.has_value(); });
   CHECK(refused->message.find("self-signed") != std::string::npos);
 
-  setenv("SSL_CERT_FILE", (folder / "cert.pem").c_str(), 1);
   bool ended = false;
-  loop.net().connect({.peer = listening->local(), .tls = true, .server_name = "localhost"}, [&](auto r) {
+  connect_options trusting{.peer = listening->local(), .tls = true, .server_name = "localhost"};
+  trusting.ca_file = folder / "cert.pem";
+  loop.net().connect(trusting, [&](auto r) {
     REQUIRE(r.has_value());
     client = std::move(*r);
     client->on_data([&](byte_view b) { at_client += as_text(b); });
@@ -200,11 +201,22 @@ TEST_CASE("stream: TLS carries data both ways and files, and a stranger's certif
   CHECK(at_client == "answer " + content);
 
   refused.reset();
-  loop.net().connect({.peer = listening->local(), .tls = true, .server_name = "other.example"},
-                     [&](auto r) { refused = r.error(); });
+  trusting.server_name = "other.example";
+  loop.net().connect(trusting, [&](auto r) { refused = r.error(); });
   run_until(loop, [&] { return refused.has_value(); });
   CHECK(refused->message.find("hostname mismatch") != std::string::npos);
-  unsetenv("SSL_CERT_FILE");
+
+  // What one connection trusts is not what the next one does.
+  refused.reset();
+  loop.net().connect({.peer = listening->local(), .tls = true, .server_name = "localhost"},
+                     [&](auto r) { refused = r.error(); });
+  run_until(loop, [&] { return refused.has_value(); });
+  CHECK(refused->message.find("self-signed") != std::string::npos);
+  refused.reset();
+  trusting.ca_file = folder / "absent.pem";
+  loop.net().connect(trusting, [&](auto r) { refused = r.error(); });
+  run_until(loop, [&] { return refused.has_value(); });
+  CHECK(refused->message.find("absent.pem") != std::string::npos);
 
   o.tls->key_file = folder / "absent.pem";
   CHECK(loop.net().listen(o, [](auto) {}).error().message.find("absent.pem") != std::string::npos);
