@@ -71,13 +71,19 @@ void service::impl::open_second_stage(const asset_request& request, machine m, c
   if (p.loader == boot_loader::shim && !files->uki.empty()) {
     shown += " (" + files->uki + ")";
     auto self = weak_from_this();
-    return image(m, *chosen, *files, base_url(request),
-                 [self, request, m, shown, say_no, reply, &p](answer<std::string> path) {
-                   auto alive = self.lock();
-                   if (!alive) return reply(fail(errc::closed, "the boot service has stopped", "boot.open"));
-                   if (!path) return say_no(m, path.error());
-                   alive->send_file(request, m, *path, boot_stage::uki, shown, reply, &p);
-                 });
+    return when_here(request, m, boot_stage::uki, needed(*files), reply,
+                     [this, self, request, m, c = *chosen, f = *files, shown, say_no,
+                      &p](const asset_reply_fn& answer_with) {
+                       image(m, c, f, base_url(request),
+                             [self, request, m, shown, say_no, answer_with, &p](answer<std::string> path) {
+                               auto alive = self.lock();
+                               if (!alive)
+                                 return answer_with(
+                                     fail(errc::closed, "the boot service has stopped", "boot.open"));
+                               if (!path) return say_no(m, path.error());
+                               alive->send_file(request, m, *path, boot_stage::uki, shown, answer_with, &p);
+                             });
+                     });
   }
   auto path = grub_path(processor, true);
   if (path.empty())
