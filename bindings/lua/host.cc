@@ -239,7 +239,7 @@ result<void> host::start() {
                {{"service", each.service}, {"endpoint", each.local.to_string()}});
   log_fields fields{{"services", std::to_string(started_.size())}, {"ms", std::to_string(ms)}};
   if (!unavailable.absent.empty()) fields.emplace_back("waiting", std::to_string(unavailable.absent.size()));
-  world_.log(messages::ready, "ready", std::move(fields));
+  world_.log(messages::ready, "ready", fields);
   return {};
 }
 

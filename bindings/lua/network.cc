@@ -125,7 +125,7 @@ result<object_ptr> create_network(host& h, const options& o) {
   }
   out->domain = o.maybe<std::string>("domain").value_or("");
   out->networks = o.list<cidr>("networks");
-  auto platform = o.get<std::string>("platform");
+  const auto& platform = o.get<std::string>("platform");
   if (platform == "ec2")
     out->vpc = "as the recipe says";
   else if (platform == "auto" && is_device(h, *out))

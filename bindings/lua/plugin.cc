@@ -341,6 +341,7 @@ result<void> plugins::push(lua_State* L, const std::string& name) {
   if (!m) {
     auto all = list();
     std::vector<std::string_view> names;
+    names.reserve(all.size());
     for (const auto& p : all) names.push_back(p.name);
     auto near = nearest_name(name, names);
     return fail(errc::not_found,

@@ -143,6 +143,7 @@ std::string joined(const std::vector<std::string>& words, std::string_view last 
 
 std::vector<std::string> quoted(const std::vector<std::string>& words) {
   std::vector<std::string> out;
+  out.reserve(words.size());
   for (const auto& w : words) out.push_back("\"" + w + "\"");
   return out;
 }
@@ -325,6 +326,7 @@ options read_table(lua_State* L, int index, const std::vector<option>& fields, c
   options out;
   need_stack(L, 8);
   std::vector<std::string_view> names;
+  names.reserve(fields.size());
   for (const auto& f : fields) names.push_back(f.name);
   // Every key must be an option; the report is sorted later, so lua_next's order does not show.
   for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {

@@ -111,7 +111,8 @@ std::string first_script(const std::map<std::string, std::string>& query) {
   for (const auto& [key, value] : told)
     parameters += (parameters.empty() ? "?" : "&") + std::string(key) + "=" + std::string(value);
   for (const auto& [key, value] : query) {
-    bool known = std::any_of(std::begin(told), std::end(told), [&](const auto& t) { return t.first == key; });
+    bool known = std::any_of(std::begin(told), std::end(told),
+                             [&name = key](const auto& t) { return t.first == name; });
     if (!known && parameters.size() < 1024) parameters += "&" + url_encode(key) + "=" + url_encode(value);
   }
   return "#!ipxe\n"
