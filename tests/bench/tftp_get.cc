@@ -108,7 +108,7 @@ outcome fetch(const plan& what) {
     }
     int n = recvmmsg(fd, messages.data(), batch, MSG_WAITFORONE, nullptr);
     if (n <= 0) {
-      if (++silent == 5) bench::die("no answer for 5 s after " + std::to_string(bytes) + " bytes");
+      if (++silent == 20) bench::die("no answer for 20 s after " + std::to_string(bytes) + " bytes");
       ++again;
       if (connected)
         acknowledge();
