@@ -114,7 +114,7 @@ std::size_t put_opt(const reply_context& c, byte_span out, std::size_t at, std::
     put16(p, edns_code::extended_error);
     put16(p + 2, static_cast<std::uint16_t>(2 + why.text.size()));
     put16(p + 4, why.code);
-    std::memcpy(p + 6, why.text.data(), why.text.size());
+    if (!why.text.empty()) std::memcpy(p + 6, why.text.data(), why.text.size());
   }
   return at + 11 + data;
 }
@@ -163,7 +163,7 @@ std::size_t put_cached(const reply_context& c, byte_span out, const cached_answe
   auto at = put_head(c, out, flags);
   auto* p = out.data();
   for (std::size_t i = 0; i < 3; ++i) put16(p + 6 + 2 * i, answer.counts[i]);
-  std::memcpy(p + at, answer.body().data(), answer.body_size);
+  if (answer.body_size > 0) std::memcpy(p + at, answer.body().data(), answer.body_size);
   const auto* offsets = answer.ttl_offsets();
   for (std::size_t i = 0; i < answer.ttl_count; ++i) {
     auto* ttl = p + at + offsets[i];

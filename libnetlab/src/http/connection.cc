@@ -481,8 +481,8 @@ void connection::drop(std::string_view why) {
   server_->remove(*this);
 }
 
-// An idle client has all that it asked for, so that nothing is lost without lingering for its own end, which a
-// client with a pool of connections may not notice for minutes.
+// An idle client has all that it asked for, so that nothing is lost without lingering for its own end, which
+// a client with a pool of connections may not notice for minutes.
 void connection::drain() {
   if (lingering_ || !engine_.idle()) return;
   auto self = shared_from_this();
