@@ -18,14 +18,21 @@ using namespace netlab::dns;
 
 namespace {
 
-std::string folder() {
-  static const std::string made = [] {
-    auto pattern = (std::filesystem::temp_directory_path() / "netlab-fuzz-XXXXXX").string();
-    if (!mkdtemp(pattern.data())) std::abort();
-    std::atexit([] { std::filesystem::remove_all(folder()); });
-    return pattern;
-  }();
-  return made;
+// A folder of this run's own, removed at its end.
+struct scratch {
+  std::string path = (std::filesystem::temp_directory_path() / "netlab-fuzz-XXXXXX").string();
+  scratch() {
+    if (!mkdtemp(path.data())) std::abort();
+  }
+  ~scratch() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path, ignored);
+  }
+};
+
+const std::string& folder() {
+  static const scratch made;
+  return made.path;
 }
 
 void put(const std::string& path, byte_view bytes) {

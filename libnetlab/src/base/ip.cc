@@ -40,8 +40,7 @@ ip_address ip_address::v6(const std::array<std::uint8_t, 16>& bytes) {
 result<ip_address> ip_address::parse(std::string_view text) {
   char buffer[64];
   if (text.size() < sizeof buffer && text.find('\0') == std::string_view::npos) {
-    std::memcpy(buffer, text.data(), text.size());
-    buffer[text.size()] = 0;
+    buffer[text.copy(buffer, sizeof buffer - 1)] = 0;
     std::array<std::uint8_t, 16> raw{};
     if (inet_pton(AF_INET, buffer, raw.data()) == 1) return v4(raw[0], raw[1], raw[2], raw[3]);
     if (inet_pton(AF_INET6, buffer, raw.data()) == 1) return v6(raw);

@@ -104,7 +104,7 @@ class Unaddressed:
 
     def __init__(self, cable, folder, tools, quick, reply):
         self._cable, self._folder, self._tools, self._reply = cable, folder, tools, reply
-        self._seconds = 2
+        self._seconds = 3  # dnsmasq gives its first addresses after three seconds of looking for who has them
         self._runs = 0
         self.rate = Row(f"no address, {reply} reply", "1/s", "higher")
         self.cpu = Row(f"no address, {reply}, processor", "us/exchange", "lower")
