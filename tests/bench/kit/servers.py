@@ -91,6 +91,7 @@ class Kind:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         commands, own = self._make(folder)
+        os.sync()  # what the server before it wrote must not hold up this one's first sync
         return Server(cable, folder, commands, probes, {**own, **(environment or {})})
 
 

@@ -19,7 +19,7 @@ _GUESS = {"netlab": 12000, "dnsmasq": 250, "kea": 4500, "kea_mt": 6500, "floor":
 _WARM_UP = 1.0
 # Clients at once on the slow disk.  dnsmasq syncs for each lease, one after the other: of 512 clients nearly all would
 # give up before their turn, and what it then does for them is for nobody.
-_SLOW_CLIENTS = {"dnsmasq": 16}
+_FEWER_CLIENTS = {"dnsmasq": 8}
 
 
 def _perfdhcp(cable, rate, seconds):
@@ -104,7 +104,7 @@ class Unaddressed:
 
     def __init__(self, cable, folder, tools, quick, reply):
         self._cable, self._folder, self._tools, self._reply = cable, folder, tools, reply
-        self._seconds = 3  # dnsmasq gives its first addresses after three seconds of looking for who has them
+        self._seconds = 2 if quick else 3
         self._runs = 0
         self.rate = Row(f"no address, {reply} reply", "1/s", "higher")
         self.cpu = Row(f"no address, {reply}, processor", "us/exchange", "lower")
@@ -115,7 +115,10 @@ class Unaddressed:
         server = kind.start(self._cable, self._folder / kind.name, [probe.Dhcp()])
         try:
             before = server.usage.cpu_seconds()
-            result = load(self._cable, self._tools, self._seconds, 64, self._reply)
+            clients = _FEWER_CLIENTS.get(kind.name, 64)
+            result = load(self._cable, self._tools, self._seconds, clients, self._reply)
+            if clients != 64:
+                self.rate.note(kind.name, f"{clients} clients at once: it syncs for each lease, more would give up first")
             cpu = server.usage.cpu_seconds() - before
         finally:
             server.stop()
@@ -156,7 +159,7 @@ class SlowDisk:
         server = kind.start(self._cable, self._folder / kind.name, [probe.Dhcp()], environment)
         try:
             before = _count(count)
-            clients = _SLOW_CLIENTS.get(kind.name, 512)
+            clients = _FEWER_CLIENTS.get(kind.name, 512)
             result = load(self._cable, self._tools, self._seconds, clients)
             if clients != 512:
                 self.rate.note(kind.name, f"{clients} clients at once: it syncs for each lease, more would give up first")
