@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "api.h"
 #include "host.h"
 #include "netlab/files.h"
 #include "netlab/http_server.h"
@@ -71,6 +72,28 @@ json asset_request_data(const asset_request& r) {
           {"head", r.head},
           {"secure", r.secure},
           {"user_agent", r.user_agent}};
+}
+
+schema asset_function_schema(const char* constructor) {
+  schema out;
+  out.name = constructor;
+  out.options = {
+      optional("name", type::string(), "how messages call it"),
+      with_default("timeout", type::duration(), "30s", "for one answer; the task is cancelled then"),
+  };
+  return out;
+}
+
+asset_function_arguments take_asset_function(call& c, const schema& s, const char* what) {
+  c.need_function(1, what);
+  if (!c.given(2)) {
+    lua_settop(c.L, 1);
+    lua_newtable(c.L);
+  }
+  auto o = c.table(2, s);
+  lua_pushvalue(c.L, 1);
+  return {std::make_shared<const reference>(c.L), o.maybe<std::string>("name").value_or(""),
+          o.get<duration>("timeout")};
 }
 
 void ask_for_asset(host& h, const shared_reference& fn, const std::function<int(lua_State*)>& push,

@@ -1,4 +1,5 @@
 #pragma once
+#include "schema.h"
 #include "stack.h"
 #include "tasks.h"
 
@@ -10,6 +11,7 @@
 
 namespace netlab::lua {
 
+class call;
 class host;
 
 // Functions of recipes and plugins that answer requests for files: netlab.assets.handler, the sources of a
@@ -32,5 +34,16 @@ json asset_request_data(const asset_request& r);
 void ask_for_asset(host& h, const shared_reference& fn, const std::function<int(lua_State*)>& push,
                    task_options how, duration limit, bool staged,
                    std::function<void(result<made_asset>)> reply);
+
+// The options beside such a function: { name, timeout }. `constructor`: "boot.source".
+schema asset_function_schema(const char* constructor);
+
+// A constructor's arguments, (function, options?), by that schema.
+struct asset_function_arguments {
+  shared_reference fn;
+  std::string name; // empty: none was given
+  duration limit;
+};
+asset_function_arguments take_asset_function(call& c, const schema& s, const char* what);
 
 } // namespace netlab::lua

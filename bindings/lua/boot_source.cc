@@ -58,31 +58,14 @@ private:
 };
 
 const schema& source_schema() {
-  static const schema s = [] {
-    schema out;
-    out.name = "boot.source";
-    out.options = {
-        optional("name", type::string(), "how messages call it"),
-        with_default("timeout", type::duration(), "30s", "for one answer; the task is cancelled then"),
-    };
-    return out;
-  }();
+  static const schema s = asset_function_schema("boot.source");
   return s;
 }
 
 int source(call& c) {
-  c.need_function(1, "the function");
-  if (!c.given(2)) {
-    lua_settop(c.L, 1);
-    lua_newtable(c.L);
-  }
-  auto o = c.table(2, source_schema());
-  lua_pushvalue(c.L, 1);
-  auto fn = std::make_shared<const reference>(c.L);
-  auto made = std::make_shared<source_object>(std::move(fn), o.get<duration>("timeout"));
-  if (auto ok = c.owner.graph().add(made, "boot.source", where(c.L),
-                                    o.maybe<std::string>("name").value_or(""), json::object());
-      !ok)
+  auto given = take_asset_function(c, source_schema(), "the function");
+  auto made = std::make_shared<source_object>(std::move(given.fn), given.limit);
+  if (auto ok = c.owner.graph().add(made, "boot.source", where(c.L), given.name, json::object()); !ok)
     c.refuse(ok.error().message);
   push_handle(c.L, made);
   return 1;

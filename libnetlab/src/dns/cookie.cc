@@ -1,18 +1,11 @@
 #include "cookie.h"
 
-#include <bit>
-
+#include "sip_state.h"
 #include "wire.h"
 
 namespace netlab::dns {
 
 namespace {
-
-std::uint64_t little64(const std::uint8_t* at) {
-  std::uint64_t out = 0;
-  for (int i = 7; i >= 0; --i) out = out << 8 | at[i];
-  return out;
-}
 
 std::uint64_t cookie_hash(const cookie_secret& secret, byte_view client, const std::uint8_t* fields,
                           const ip_address& address) {
@@ -27,35 +20,10 @@ std::uint64_t cookie_hash(const cookie_secret& secret, byte_view client, const s
 } // namespace
 
 std::uint64_t siphash(const cookie_secret& key, byte_view bytes) {
-  auto k0 = little64(key.data()), k1 = little64(key.data() + 8);
-  std::uint64_t v0 = k0 ^ 0x736f6d6570736575ull, v1 = k1 ^ 0x646f72616e646f6dull;
-  std::uint64_t v2 = k0 ^ 0x6c7967656e657261ull, v3 = k1 ^ 0x7465646279746573ull;
-  auto round = [&] {
-    v0 += v1;
-    v1 = std::rotl(v1, 13) ^ v0;
-    v0 = std::rotl(v0, 32);
-    v2 += v3;
-    v3 = std::rotl(v3, 16) ^ v2;
-    v0 += v3;
-    v3 = std::rotl(v3, 21) ^ v0;
-    v2 += v1;
-    v1 = std::rotl(v1, 17) ^ v2;
-    v2 = std::rotl(v2, 32);
-  };
-  auto take = [&](std::uint64_t word) {
-    v3 ^= word;
-    round();
-    round();
-    v0 ^= word;
-  };
-  std::size_t at = 0;
-  for (; at + 8 <= bytes.size(); at += 8) take(little64(bytes.data() + at));
-  std::uint64_t last = std::uint64_t{bytes.size()} << 56;
-  for (std::size_t i = 0; at + i < bytes.size(); ++i) last |= std::uint64_t{bytes[at + i]} << 8 * i;
-  take(last);
-  v2 ^= 0xff;
-  for (int i = 0; i < 4; ++i) round();
-  return v0 ^ v1 ^ v2 ^ v3;
+  sip_state<2, 4> state(key.data());
+  auto rest = state.absorb_words(bytes);
+  state.absorb(std::uint64_t{bytes.size()} << 56 | rest);
+  return state.value();
 }
 
 std::array<std::uint8_t, server_cookie_size> make_server_cookie(const cookie_secret& secret, byte_view client,

@@ -105,7 +105,6 @@ class Unaddressed:
     def __init__(self, cable, folder, tools, quick, reply):
         self._cable, self._folder, self._tools, self._reply = cable, folder, tools, reply
         self._seconds = 2 if quick else 3
-        self._runs = 0
         self.rate = Row(f"no address, {reply} reply", "1/s", "higher")
         self.cpu = Row(f"no address, {reply}, processor", "us/exchange", "lower")
         self.p99 = Row(f"no address, {reply}, p99", "us", "lower")
