@@ -1,5 +1,7 @@
 #include "netlab/http_server.h"
 
+#include <optional>
+
 #include <nlohmann/json.hpp>
 
 #include "api.h"
@@ -7,6 +9,7 @@
 #include "bytes_loop.h"
 #include "handle.h"
 #include "host.h"
+#include "netlab/late_binding.h"
 #include "sources.h"
 
 namespace netlab::lua {
@@ -147,7 +150,7 @@ public:
   void drain(std::function<void()> done) override {
     auto& control = host_->world().scheduler;
     host_->bytes().scheduler.post([this, &control, done = std::move(done)] {
-      waiting_.reset();
+      late_.reset();
       server_->drain([&control, done] { control.post(done); });
     });
   }
@@ -189,36 +192,19 @@ private:
       if (!ok) return ok;
     }
     for (std::size_t i = 0; i < listen.size(); ++i) bound_.push_back(listen[i].endpoint);
+    late_.emplace(bytes, name());
     for (std::size_t i = 0; i < listen.size(); ++i)
-      if (auto ok = bind(bytes, i); !ok) return ok;
+      if (auto ok = late_->bind(listen[i].endpoint, [this, i] { return bind(i); }); !ok) return ok;
     return {};
   }
 
-  // An address that this machine does not have yet (an interface attached late) is waited for.
-  result<void> bind(runtime& bytes, std::size_t index) {
+  result<void> bind(std::size_t index) {
     listen_options o;
     o.local = listen[index].endpoint;
     o.tls = tls;
     auto got = server_->listen(o);
-    if (got) {
-      bound_[index] = *got;
-      return {};
-    }
-    if (got.error().code != errc::unreachable) return tl::unexpected(got.error());
-    missing_.push_back(index);
-    if (waiting_) return {};
-    auto watch = bytes.net.watch_addresses([this, &bytes] {
-      auto again = std::exchange(missing_, {});
-      for (auto i : again) {
-        auto ok = bind(bytes, i);
-        if (!ok)
-          bytes.log.write(log_level::error, ok.error().message, {{"server", name()}});
-        else if (std::find(missing_.begin(), missing_.end(), i) == missing_.end())
-          bytes.log.write(log_level::info, name() + ": listens on " + bound_[i].to_string());
-      }
-    });
-    if (!watch) return tl::unexpected(watch.error());
-    waiting_ = *watch;
+    if (!got) return tl::unexpected(got.error());
+    bound_[index] = *got;
     return {};
   }
 
@@ -228,8 +214,7 @@ private:
   // The rest lives on the bytes loop.
   std::unique_ptr<http_server> server_;
   std::vector<endpoint> bound_;
-  std::vector<std::size_t> missing_;
-  std::shared_ptr<void> waiting_;
+  std::optional<late_binding> late_;
 };
 
 schema server_schema() {

@@ -8,6 +8,7 @@
 #include "netlab/dns_server.h"
 #include "netlab/fetch.h"
 #include "netlab/http_server.h"
+#include "netlab/late_binding.h"
 #include "netlab/store_messages.h"
 #include "netlab/tftp.h"
 
@@ -82,7 +83,7 @@ std::vector<const message*> all_messages() {
                                   &task_failed, &handler_stopped, &loop_stalled, &main_failed};
   for (auto room : {netlab::boot::messages(), netlab::dhcp::dhcp_messages(), netlab::dns::dns_messages(),
                     netlab::dns::dns_filter_messages(), netlab::fetch::messages(), netlab::http_messages(),
-                    netlab::store_messages(), netlab::tftp::messages()})
+                    netlab::net_messages(), netlab::store_messages(), netlab::tftp::messages()})
     out.insert(out.end(), room.begin(), room.end());
   std::sort(out.begin(), out.end(), [](const message* a, const message* b) {
     return std::string_view(a->id) < std::string_view(b->id);

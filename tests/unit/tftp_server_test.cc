@@ -685,11 +685,30 @@ TEST_CASE("tftp server: an address that comes later is waited for") {
   server s(here.run, config);
   REQUIRE(s.start());
   CHECK(s.local().empty());
-  CHECK(here.logged.count("NL-TFTP-010") == 1);
   host.set_present(true);
   time.settle();
   REQUIRE(s.local().size() == 1);
   CHECK(s.local()[0] == config.listen[0]);
+}
+
+TEST_CASE("tftp server: an address that comes while no socket can be had is an error in the log") {
+  manual_time time;
+  test::fake_network network(time);
+  auto& host = network.host("10.0.0.1");
+  test::fake_world here(time, host);
+  memory_source source;
+  server_config config;
+  config.listen = {*endpoint::parse("10.0.0.1:69")};
+  config.source = &source;
+  host.set_present(false);
+  server s(here.run, config);
+  REQUIRE(s.start());
+  CHECK(here.logged.count("NL-NET-001") == 0);
+  host.sockets_left = 0;
+  host.set_present(true);
+  time.settle();
+  CHECK(s.local().empty());
+  CHECK(here.logged.count("NL-NET-001") == 1);
 }
 
 TEST_CASE("tftp server: no socket for a transfer is said on the wire and in the log") {

@@ -22,12 +22,6 @@ constexpr netlab::message msg_rebind{
     "machines "
     "behind the router (DNS rebinding). The address was left out of the answer.",
     "If the name is yours, add it or its domain to `rebind_allow`."};
-constexpr netlab::message msg_waiting_for_address{
-    "NL-DNS-004", log_level::info,
-    "An address to listen on is not on this machine yet. Nothing is wrong: it is bound when it comes.", ""};
-constexpr netlab::message msg_no_socket{
-    "NL-DNS-005", log_level::error, "An endpoint could not be bound when its address came.",
-    "The text has the system's reason; ss -lntup shows who holds the port."};
 constexpr netlab::message msg_bootstrap_failed{"NL-DNS-006", log_level::warn,
                                                "The address of an upstream that is given by name could not "
                                                "be found. It is looked up again every few seconds; "
@@ -37,9 +31,8 @@ constexpr netlab::message msg_bootstrap_failed{"NL-DNS-006", log_level::warn,
                                                "needs no look-up."};
 
 std::span<const netlab::message* const> dns_messages() {
-  static constexpr std::array<const netlab::message*, 6> all{&msg_upstream_down, &msg_upstream_up,
-                                                             &msg_rebind,        &msg_waiting_for_address,
-                                                             &msg_no_socket,     &msg_bootstrap_failed};
+  static constexpr std::array<const netlab::message*, 4> all{&msg_upstream_down, &msg_upstream_up,
+                                                             &msg_rebind, &msg_bootstrap_failed};
   return all;
 }
 

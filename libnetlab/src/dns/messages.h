@@ -3,7 +3,6 @@
 
 namespace netlab::dns {
 
-extern const netlab::message msg_upstream_down, msg_upstream_up, msg_rebind, msg_waiting_for_address,
-    msg_no_socket, msg_bootstrap_failed;
+extern const netlab::message msg_upstream_down, msg_upstream_up, msg_rebind, msg_bootstrap_failed;
 
 } // namespace netlab::dns

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "messages.h"
+#include "netlab/late_binding.h"
 #include "stream_clients.h"
 #include "upstream_links.h"
 
@@ -81,7 +82,7 @@ struct server::impl {
   upstream_links links;
   stream_clients streams;
   std::vector<std::unique_ptr<listening>> listeners;
-  std::shared_ptr<void> address_watch;
+  late_binding late;
   std::unique_ptr<std::uint8_t[]> slots{new std::uint8_t[batch_size * slot_size]};
   std::array<datagram, batch_size> outgoing;
   timer alarm;
@@ -116,7 +117,8 @@ struct server::impl {
               r.token = stream;
               return resolver.handle(r, world.clock.now(), out);
             },
-            [this] { pump(); }) {}
+            [this] { pump(); }),
+        late(w, config.name) {}
   ~impl() { self.reset(); }
 
   // --- endpoints
@@ -132,15 +134,10 @@ struct server::impl {
         at.wanted = wanted;
         at.tls = tls;
         at.number = listeners.size() - 1;
-        auto bound = bind(at);
+        auto bound = late.bind(wanted, [this, &at] { return bind(at); });
         if (bound) continue;
-        if (bound.error().code == errc::unreachable && watch()) {
-          world.log(msg_waiting_for_address, config.name + ": waits for " + wanted.address.to_string() +
-                                                 " to listen on " + wanted.to_string());
-          continue;
-        }
+        late.stop();
         listeners.clear();
-        address_watch.reset();
         return bound;
       }
     find_named_upstreams();
@@ -179,31 +176,6 @@ struct server::impl {
         at.udp->on_receive([this, &at](std::span<const datagram> batch) { on_datagrams(at, batch); });
       return {};
     }
-  }
-
-  bool watch() {
-    if (address_watch) return true;
-    auto watching = world.net.watch_addresses([this] {
-      bool missing = false;
-      for (auto& each : listeners) {
-        if (each->bound()) continue;
-        if (auto bound = bind(*each)) {
-          world.log.write(log_level::info, config.name + ": listens on " + each->wanted.to_string());
-        } else if (bound.error().code == errc::unreachable) {
-          missing = true;
-        } else {
-          world.log(msg_no_socket, config.name + ": " + bound.error().message);
-        }
-      }
-      // Not dropped here: this function lives in it.
-      if (!missing)
-        world.scheduler.post([weak = std::weak_ptr(self)] {
-          if (auto alive = weak.lock()) (*alive)->address_watch.reset();
-        });
-    });
-    if (!watching) return false;
-    address_watch = std::move(*watching);
-    return true;
   }
 
   // --- queries

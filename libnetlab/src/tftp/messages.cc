@@ -40,11 +40,6 @@ constexpr message msg_malformed{"NL-TFTP-008", log_level::info,
 constexpr message msg_content_failed{
     "NL-TFTP-009", log_level::error, "What a client asked for exists but could not be delivered.",
     "The text has the reason (the disk, an upstream, a profile that does not fit the node)."};
-constexpr message msg_waiting_for_address{
-    "NL-TFTP-010", log_level::warn,
-    "The server shall listen on an address that this machine does not have yet. It starts there as soon as "
-    "the address appears.",
-    "Check the address in the recipe if it does not appear soon."};
 constexpr message msg_no_socket{"NL-TFTP-011", log_level::error,
                                 "The system gave no socket for a transfer or an endpoint.",
                                 "Raise the limit of open files, or look who else holds the endpoint."};
@@ -62,10 +57,10 @@ constexpr message msg_stopped{"NL-TFTP-014", log_level::warn,
                               "The node tries again by itself or needs a reset."};
 
 std::span<const message* const> messages() {
-  static constexpr std::array<const message*, 14> all = {
-      &msg_sent,      &msg_not_found, &msg_refused_path, &msg_write_refused,  &msg_client_error,
-      &msg_timeout,   &msg_limit,     &msg_malformed,    &msg_content_failed, &msg_waiting_for_address,
-      &msg_no_socket, &msg_probe,     &msg_asked_again,  &msg_stopped};
+  static constexpr std::array<const message*, 13> all = {
+      &msg_sent,    &msg_not_found,   &msg_refused_path, &msg_write_refused,  &msg_client_error,
+      &msg_timeout, &msg_limit,       &msg_malformed,    &msg_content_failed, &msg_no_socket,
+      &msg_probe,   &msg_asked_again, &msg_stopped};
   return all;
 }
 

@@ -6,6 +6,7 @@
 
 #include "content.h"
 #include "messages.h"
+#include "netlab/late_binding.h"
 #include "netlab/text.h"
 #include "packet.h"
 #include "path.h"
@@ -87,7 +88,7 @@ struct server::impl {
   server_config config;
   counters count;
   std::vector<std::unique_ptr<listening>> listeners;
-  std::shared_ptr<void> address_watch;
+  late_binding late;
   std::unordered_map<endpoint, std::unique_ptr<transfer>> running;
   std::unordered_map<ip_address, std::size_t> per_client;
   std::priority_queue<due, std::vector<due>, std::greater<>> heap;
@@ -102,7 +103,8 @@ struct server::impl {
   // Replies of sources and posted calls may come after the end.
   std::shared_ptr<impl*> self = std::make_shared<impl*>(this);
 
-  impl(runtime& w, server_config c) : world(w), config(std::move(c)), count(w.metrics, config.name) {
+  impl(runtime& w, server_config c)
+      : world(w), config(std::move(c)), count(w.metrics, config.name), late(w, config.name) {
     while (config.root.size() > 1 && config.root.ends_with('/')) config.root.pop_back();
   }
 
@@ -127,15 +129,10 @@ struct server::impl {
     for (const auto& wanted : config.listen) {
       listeners.push_back(std::make_unique<listening>());
       listeners.back()->wanted = wanted;
-      auto bound = bind(*listeners.back());
+      auto bound = late.bind(wanted, [this, &at = *listeners.back()] { return bind(at); });
       if (bound) continue;
-      if (bound.error().code == errc::unreachable && watch()) {
-        world.log(msg_waiting_for_address, config.name + ": waits for " + wanted.address.to_string() +
-                                               " to listen on " + wanted.to_string());
-        continue;
-      }
+      late.stop();
       listeners.clear();
-      address_watch.reset();
       return bound;
     }
     return {};
@@ -153,28 +150,6 @@ struct server::impl {
       for (const auto& each : batch) on_listener(at, each, now);
     });
     return {};
-  }
-
-  bool watch() {
-    if (address_watch) return true;
-    auto watching = world.net.watch_addresses([this] {
-      bool missing = false;
-      for (auto& each : listeners) {
-        if (each->socket) continue;
-        if (auto bound = bind(*each)) {
-          world.log.write(log_level::info, config.name + ": listens on " + each->wanted.to_string());
-        } else if (bound.error().code == errc::unreachable) {
-          missing = true;
-        } else {
-          world.log(msg_no_socket, config.name + ": " + bound.error().message);
-        }
-      }
-      // Not dropped here: this function lives in it.
-      if (!missing) post([](impl& s) { s.address_watch.reset(); });
-    });
-    if (!watching) return false;
-    address_watch = std::move(*watching);
-    return true;
   }
 
   // Runs `fn` later unless the server is gone by then.
@@ -547,7 +522,7 @@ struct server::impl {
   void drain(std::function<void()> done, duration limit) {
     draining = true;
     drained = std::move(done);
-    address_watch.reset();
+    late.stop();
     // Whoever takes over may bind the endpoints. Later, because this may run inside one of their callbacks;
     // single-port transfers still run over them.
     if (!config.single_port)
