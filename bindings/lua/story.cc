@@ -35,8 +35,6 @@ std::optional<diagnosis> explain(const boot_record& boot, const boot_evidence& e
   const message* said = nullptr;
   for (const auto& step : boot.steps) {
     if (step.event.stage != boot_stage::refused) continue;
-    // DHCP repeats what the boot service found, in general words.
-    if (said && step.event.message_id.starts_with("NL-DHCP-")) continue;
     for (const auto* m : all_messages())
       if (step.event.message_id == m->id && *m->remedy) said = m;
   }

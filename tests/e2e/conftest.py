@@ -13,7 +13,9 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from lab import bastion, netns  # noqa: E402  the path above comes first
+from lab import bastion, boots, netns  # noqa: E402  the path above comes first
+
+running_boots, boot = boots.running_boots, boots.boot
 
 
 def pytest_addoption(parser):
@@ -34,6 +36,8 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if item.get_closest_marker("netlab_only"):
                 item.add_marker(skip)
+    # They keep all cores busy: what looks at times comes before them.
+    items.sort(key=lambda item: boots.of(item) is not None)
 
 
 @pytest.fixture(scope="session", autouse=True)

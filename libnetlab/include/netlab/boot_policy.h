@@ -43,7 +43,7 @@ struct boot_reply {
   std::string reason;
   std::string summary;      // for the timeline: "x64-uefi → snponly.efi"
   std::string architecture; // the name for the timeline: "x64-uefi"
-  std::string message_id;   // of a refusal: "NL-BOOT-003"; the boot service has told the timeline already
+  std::string message_id;   // of a refusal: "NL-BOOT-003"; the DHCP server tells the timeline, in its turn
 };
 
 // Called on the control loop.

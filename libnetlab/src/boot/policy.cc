@@ -81,7 +81,6 @@ boot_reply service::impl::refused(boot_reply reply, const machine& m, const refu
   reply.reason = why.text;
   reply.message_id = why.what->id;
   reply.summary = reply.architecture + " → refused";
-  tell(m, why, true);
   return reply;
 }
 

@@ -150,7 +150,7 @@ bool service::impl::open_raspberry_pi(const asset_request& request, asset_reply_
   auto shown = request.path.substr(1);
 
   auto say_no = [&](const refusal& why) {
-    tell(m, why, false);
+    tell(m, why);
     reply(fail(errc::not_found, std::string(why.what->id) + ": " + why.text, "boot.open"));
     return true;
   };

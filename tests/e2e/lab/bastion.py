@@ -25,6 +25,7 @@ _PEER = {
     "files": {"boot": None},
     "kernel": {"boot": "kernel"},
     "uki": {"boot": "uki"},
+    "proxy": {"boot": "proxy"},
 }
 
 
@@ -35,11 +36,10 @@ def fixtures(*architectures):
     return pathlib.Path(done.stdout.strip().splitlines()[-1])
 
 
-def loaders(architecture):
-    """The folder with the boot loaders of Debian's packages, unpacked when it is not there."""
-    done = subprocess.run([str(REPOSITORY / "tests/fixtures/loaders"), architecture], stdout=subprocess.PIPE, text=True,
-                          check=True, timeout=600)
-    return pathlib.Path(done.stdout.strip().splitlines()[-1]) / f"loaders-{architecture}"
+def loaders(*architectures):
+    """Unpacks the boot loaders of Debian's packages when they are not there: loaders-ARCHITECTURE of the same folder."""
+    subprocess.run([str(REPOSITORY / "tests/fixtures/loaders"), *architectures], stdout=subprocess.DEVNULL, check=True,
+                   timeout=600)
 
 
 def place(source, target):
