@@ -103,7 +103,8 @@ void bind_boot_source(api& a) {
        "next source or the recipe's own profiles shall answer, or nil and why (404; the log and the node's "
        "timeline say why). stage is what the answer is to the boot (script, config, kernel, initrd, uki), "
        "shown "
-       "its name in the timeline. request is { path, query = { … }, raw_query, node (the machine, as a group's "
+       "its name in the timeline. request is { path, query = { … }, raw_query, node (the machine, as a "
+       "group's "
        "match function gets it), boot_url, protocol, client, server, head, secure, user_agent }.",
        {{"fn", "function", ""}, {"options?", "table", ""}},
        {{"", "boot.source", ""}},

@@ -537,8 +537,7 @@ TEST_CASE("dhcp engine: a refused boot is told between its DISCOVER and its offe
   b.send(as_firmware(b.select(9, offered)));
   std::vector<boot_stage> stages;
   for (const auto& e : b.events) stages.push_back(e.stage);
-  CHECK(stages ==
-        std::vector{boot_stage::discover, boot_stage::refused, boot_stage::offer, boot_stage::ack});
+  CHECK(stages == std::vector{boot_stage::discover, boot_stage::refused, boot_stage::offer, boot_stage::ack});
   REQUIRE(b.events.size() > 1);
   CHECK(b.events[1].message_id == messages::boot_refused.id);
   CHECK(b.events[1].architecture == "x64-uefi");

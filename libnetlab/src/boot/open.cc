@@ -82,9 +82,8 @@ bool service::impl::told_lately(const std::string& key) {
 
 void service::impl::tell_late(const machine& m, boot_stage stage, const late_asset& what) {
   if (what.progress.failing)
-    return tell(m,
-                {&asset_unavailable,
-                 m.label() + " needs " + what.name + ", which could not be fetched: " + what.progress.words});
+    return tell(m, {&asset_unavailable, m.label() + " needs " + what.name +
+                                            ", which could not be fetched: " + what.progress.words});
   if (told_lately(m.label() + '\0' + asset_fetching.id + what.name)) return;
   auto text = what.name + " is still being fetched: " + what.progress.words;
   log_fields fields = {{"node", m.label()}};
@@ -489,9 +488,8 @@ void service::impl::send_asset(const asset_request& request, const machine& m, c
       if (look_all(p)) break;
   if (!is_regular_file(*path)) {
     if (owner)
-      tell(m,
-           {&asset_missing, m.label() + " asked for asset " + name + " of profile \"" + owner->name +
-                                "\", and there is no file " + *path});
+      tell(m, {&asset_missing, m.label() + " asked for asset " + name + " of profile \"" + owner->name +
+                                   "\", and there is no file " + *path});
     return reply(not_here(request));
   }
   send_file(request, m, *path, stage, name, std::move(reply), owner);

@@ -19,7 +19,7 @@ namespace {
 
 constexpr std::size_t read_size = 64 * 1024;
 constexpr std::size_t small_write = 4096; // copying so much costs less than the kernel's look at two pieces
-constexpr int reads_per_turn = 4; // so that one fast peer does not starve the others
+constexpr int reads_per_turn = 4;         // so that one fast peer does not starve the others
 // The same for output. What all streams of a loop may send in one turn is what somebody who asks meanwhile
 // waits for: hundreds of machines that load at the same moment share it, a few send in large pieces.
 constexpr std::size_t file_bytes_per_loop_turn = 32u << 20, least_file_bytes = 128u << 10,
@@ -371,7 +371,8 @@ private:
   std::deque<chunk> out_;
   std::size_t queued_ = 0;
   bool paused_ = false, finishing_ = false, shut_ = false, ended_ = false, peer_closed_ = false;
-  bool sends_file_ = false, answering_ = false, flush_pending_ = false, read_pending_ = false, tls_wants_write_ = false;
+  bool sends_file_ = false, answering_ = false, flush_pending_ = false, read_pending_ = false,
+       tls_wants_write_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   poller poller_;
 };

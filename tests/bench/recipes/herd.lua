@@ -22,6 +22,7 @@ netlab.tftp.server { listen = lan:at(69), serve = { boot } }
 local dhcp = netlab.dhcp.server { network = lan, range = "10.64.0.1-10.64.255.254", lease = "12h", dns = "10.0.0.1", boot = boot }
 netlab.dns.server {
   listen = lan:at(53),
+  upstreams = "10.0.0.2", -- nobody there: no name of the world is asked for
   leases = dhcp,
   records = { kernel = "10.0.0.1" },
 }
