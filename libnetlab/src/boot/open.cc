@@ -48,11 +48,11 @@ std::string upper_key(std::string_view key) {
   return out;
 }
 
+} // namespace
+
 tl::unexpected<error> not_here(const asset_request& request) {
   return fail(errc::not_found, request.path + " is not here", "boot.open");
 }
-
-} // namespace
 
 result<std::string> read_document(const std::string& path) {
   struct stat st {};

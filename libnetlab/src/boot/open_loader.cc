@@ -5,14 +5,6 @@
 
 namespace netlab::boot {
 
-namespace {
-
-tl::unexpected<error> not_here(const asset_request& request) {
-  return fail(errc::not_found, request.path + " is not here", "boot.open");
-}
-
-} // namespace
-
 // The names that decide() gives out, with the machine's MAC in them where the program or what it asks for
 // next depends on the machine; and the same names at the root, which tell the machine by its address.
 bool service::impl::open_loader(const asset_request& request, const text_map& query, asset_reply_fn& reply) {

@@ -196,6 +196,8 @@ inline constexpr std::string_view extlinux_name = "extlinux.conf";
 result<std::string> read_document(const std::string& path);
 std::string_view efi_suffix(cpu processor); // "x64", "aa64" …; empty where UEFI has none
 cpu cpu_of_grub(std::string_view platform); // "arm64-efi" → arm64
+// The one answer to a file that the service does not have.
+tl::unexpected<error> not_here(const asset_request& request);
 bool is_url(std::string_view value);
 bool is_regular_file(const std::string& path);
 text_map parse_query(std::string_view query);

@@ -4,8 +4,6 @@ namespace netlab::dns {
 
 namespace {
 
-std::uint8_t lower_octet(std::uint8_t c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; }
-
 // Whether the name at `at` in what was written equals an uncompressed one. Pointers in it are our own.
 bool same_name(byte_view written, std::size_t at, byte_view wire) {
   std::size_t i = 0;

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 
+#include "wire.h"
+
 namespace netlab::dns {
 
 namespace {
-
-std::uint8_t lower_octet(std::uint8_t c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; }
 
 bool same_octets(byte_view a, byte_view b) {
   if (a.size() != b.size()) return false;

@@ -10,6 +10,8 @@ inline std::uint16_t get16(const std::uint8_t* at) { return static_cast<std::uin
 inline std::uint32_t get32(const std::uint8_t* at) {
   return std::uint32_t{at[0]} << 24 | std::uint32_t{at[1]} << 16 | std::uint32_t{at[2]} << 8 | at[3];
 }
+// Names are compared without regard to ASCII case (RFC 4343 §3).
+inline std::uint8_t lower_octet(std::uint8_t c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; }
 inline void put16(std::uint8_t* at, std::uint16_t value) {
   at[0] = static_cast<std::uint8_t>(value >> 8);
   at[1] = static_cast<std::uint8_t>(value);

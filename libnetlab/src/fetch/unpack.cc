@@ -12,7 +12,7 @@ namespace netlab::fetch {
 
 namespace {
 
-tl::unexpected<error> broken(const std::string& why) {
+tl::unexpected<error> damaged(const std::string& why) {
   return fail(errc::protocol, "the compressed data is damaged: " + why, "fetch.unpack");
 }
 
@@ -79,7 +79,7 @@ struct unpacker::state {
       }
       if (code == Z_BUF_ERROR || (code == Z_OK && gzip.avail_in == 0 && produced_now < buffer.size()))
         return {};
-      if (code != Z_OK) return broken(gzip.msg ? gzip.msg : "not gzip");
+      if (code != Z_OK) return damaged(gzip.msg ? gzip.msg : "not gzip");
     }
   }
 
@@ -89,7 +89,7 @@ struct unpacker::state {
       ZSTD_outBuffer to{buffer.data(), buffer.size(), 0};
       auto before = in.pos;
       auto left = ZSTD_decompressStream(zstd, &to, &in);
-      if (ZSTD_isError(left)) return broken(ZSTD_getErrorName(left));
+      if (ZSTD_isError(left)) return damaged(ZSTD_getErrorName(left));
       whole = left == 0;
       if (auto ok = give(byte_view(buffer.data(), to.pos)); !ok) return ok;
       if (in.pos == in.size && to.pos < to.size) return {};
@@ -129,7 +129,7 @@ result<void> unpacker::finish() {
     if (auto ok = s.choose(); !ok) return ok;
     if (auto ok = s.feed(s.begin); !ok) return ok;
   }
-  if (!s.whole) return broken("it ends in the middle");
+  if (!s.whole) return damaged("it ends in the middle");
   return {};
 }
 

@@ -20,7 +20,7 @@ constexpr duration retry_after = 30s;
 constexpr std::uint64_t sweep_every = 1000; // events between two clean-ups
 constexpr int schema_version = 1;
 
-struct job {
+struct write_job {
   enum class kind { event, query, drain } what = kind::event;
   history_event event;
   boot_time when{};
@@ -118,7 +118,7 @@ struct boot_history::impl {
 
   std::mutex mutex;
   std::condition_variable wake;
-  std::vector<job> queue;
+  std::vector<write_job> queue;
   std::size_t events_waiting = 0;
   bool stopping = false;
 
@@ -136,8 +136,8 @@ struct boot_history::impl {
 
   void run();
   result<void> ready(boot_time now);
-  result<void> store(const std::vector<job>& jobs, std::size_t events);
-  result<void> insert(const std::vector<job>& jobs);
+  result<void> store(const std::vector<write_job>& jobs, std::size_t events);
+  result<void> insert(const std::vector<write_job>& jobs);
   result<void> sweep(wall_time newest);
   result<std::vector<history_event>> select(const std::string& node, std::size_t limit);
 };
@@ -151,11 +151,11 @@ result<void> boot_history::impl::ready(boot_time now) {
   return opened;
 }
 
-result<void> boot_history::impl::insert(const std::vector<job>& jobs) {
+result<void> boot_history::impl::insert(const std::vector<write_job>& jobs) {
   database::statement add(db, "INSERT INTO events VALUES (?,?,?,?,?,?,?,?,?,?,?)");
   if (!add) return db.trouble("insert");
   for (const auto& j : jobs) {
-    if (j.what != job::kind::event) continue;
+    if (j.what != write_job::kind::event) continue;
     const auto& e = j.event;
     add.bind(1, e.time.time_since_epoch().count());
     add.bind(2, e.node);
@@ -188,13 +188,13 @@ result<void> boot_history::impl::sweep(wall_time newest) {
   return {};
 }
 
-result<void> boot_history::impl::store(const std::vector<job>& jobs, std::size_t events) {
+result<void> boot_history::impl::store(const std::vector<write_job>& jobs, std::size_t events) {
   if (auto begun = db.run("BEGIN IMMEDIATE"); !begun) return begun;
   auto done = insert(jobs);
   if (done && (since_sweep += events) >= sweep_every) {
     wall_time newest{};
     for (const auto& j : jobs)
-      if (j.what == job::kind::event) newest = std::max(newest, j.event.time);
+      if (j.what == write_job::kind::event) newest = std::max(newest, j.event.time);
     done = sweep(newest);
     since_sweep = 0;
   }
@@ -235,7 +235,7 @@ result<std::vector<history_event>> boot_history::impl::select(const std::string&
 
 void boot_history::impl::run() {
   for (;;) {
-    std::vector<job> jobs;
+    std::vector<write_job> jobs;
     bool last;
     {
       std::unique_lock lock(mutex);
@@ -244,8 +244,8 @@ void boot_history::impl::run() {
       events_waiting = 0;
       last = stopping;
     }
-    auto events = static_cast<std::size_t>(
-        std::count_if(jobs.begin(), jobs.end(), [](const job& j) { return j.what == job::kind::event; }));
+    auto events = static_cast<std::size_t>(std::count_if(
+        jobs.begin(), jobs.end(), [](const write_job& j) { return j.what == write_job::kind::event; }));
     if (events > 0) {
       auto stored = ready(jobs.back().when);
       if (stored) stored = store(jobs, events);
@@ -262,8 +262,8 @@ void boot_history::impl::run() {
       }
     }
     for (auto& j : jobs) {
-      if (j.what == job::kind::event) continue;
-      if (j.what == job::kind::drain) {
+      if (j.what == write_job::kind::event) continue;
+      if (j.what == write_job::kind::drain) {
         scheduler.post([still = alive, fn = std::move(j.drained)] {
           if (*still) fn();
         });
@@ -298,7 +298,7 @@ boot_history::~boot_history() {
 
 void boot_history::add(history_event event) {
   auto& i = *impl_;
-  job j;
+  write_job j;
   j.event = std::move(event);
   j.when = i.clock.now();
   {
@@ -314,8 +314,8 @@ void boot_history::add(history_event event) {
 }
 
 void boot_history::query(std::string node, std::size_t limit, timeline::history_fn fn) {
-  job j;
-  j.what = job::kind::query;
+  write_job j;
+  j.what = write_job::kind::query;
   j.when = impl_->clock.now();
   j.node = std::move(node);
   j.limit = limit;
@@ -326,8 +326,8 @@ void boot_history::query(std::string node, std::size_t limit, timeline::history_
 }
 
 void boot_history::drain(std::function<void()> fn) {
-  job j;
-  j.what = job::kind::drain;
+  write_job j;
+  j.what = write_job::kind::drain;
   j.when = impl_->clock.now();
   j.drained = std::move(fn);
   std::lock_guard lock(impl_->mutex);
