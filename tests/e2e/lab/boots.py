@@ -3,12 +3,9 @@
 A module that has such tests names their boots in BOOTS, test name to Boot.  They start with the first test that takes
 one, as many at once as the machine has cores and memory for: an emulated machine keeps one core busy and no more."""
 
-import concurrent.futures
 import os
 import pathlib
 import re
-
-import pytest
 
 from . import bastion
 from .advertiser import Advertiser
@@ -77,10 +74,7 @@ class Boot:
             self.lab.close()
 
     def to_config(self, timeout=300):
-        report = run_to_config(self.guest, timeout)
-        print(f"{self.machine} {'HTTP' if self.http_boot else 'network'} boot by {self.lab.server}: "
-              f"{report['seconds']:.1f} s")
-        return report
+        return run_to_config(self.guest, timeout)
 
     def steps(self):
         """What netlab told of the boot, as "stage: what" in order, without the times and sizes."""
@@ -101,37 +95,3 @@ def in_order(lines, *wanted):
 def at_once():
     memory = re.search(r"^MemAvailable:\s+(\d+) kB", pathlib.Path("/proc/meminfo").read_text(), re.M)
     return max(1, min(_MOST, len(os.sched_getaffinity(0)), int(memory.group(1)) * 1024 // _MEMORY))
-
-
-def of(item):
-    """The boot that a test takes; None when it takes none."""
-    return getattr(item.module, "BOOTS", {}).get(getattr(item, "originalname", item.name))
-
-
-@pytest.fixture(scope="session")
-def running_boots(request):
-    """Every boot that a chosen test takes, on its way: id of the Boot to its future."""
-    out, binary = (pathlib.Path(request.config.getoption(name)).resolve() for name in ("--out", "--netlab"))
-    server = request.config.getoption("--server")
-    if server == "netlab":
-        assert binary.exists(), f"{binary} is not there: ./lab build"
-    wanted = [item for item in request.session.items if of(item) and not item.get_closest_marker("skip")]
-    bastion.fixtures("amd64", "arm64")
-    if any("loaders" in source for item in wanted for source in of(item).assets.values()):
-        bastion.loaders("amd64", "arm64")
-    with concurrent.futures.ThreadPoolExecutor(at_once()) as pool:
-        futures = {id(of(item)): pool.submit(of(item).run, out / f"{item.module.__name__}-{item.name}", server, binary)
-                   for item in wanted}
-        yield futures
-        for future in futures.values():
-            future.cancel()
-
-
-@pytest.fixture
-def boot(request, running_boots):
-    """The test's own boot, over: its result and what was seen."""
-    mine = of(request.node)
-    try:
-        return running_boots[id(mine)].result()
-    finally:
-        request.node.laboratory = mine.lab
