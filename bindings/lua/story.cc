@@ -45,6 +45,19 @@ std::optional<diagnosis> explain(const boot_record& boot, const boot_evidence& e
   return why;
 }
 
+// The last offer to firmware or a boot loader: "x64-uefi → snponly.efi", or only an address.
+void read_offer(const boot_record& boot, boot_evidence& out) {
+  constexpr std::string_view arrow = " → ";
+  for (auto step = boot.steps.rbegin(); step != boot.steps.rend(); ++step) {
+    const auto& e = step->event;
+    if (e.stage != boot_stage::offer || e.architecture.empty()) continue;
+    auto at = e.detail.find(arrow);
+    out.boot_file_offered = at != std::string::npos;
+    if (out.boot_file_offered) out.boot_file = e.detail.substr(at + arrow.size());
+    return;
+  }
+}
+
 bool any_ready(const std::vector<boot_record>& boots) {
   return std::any_of(boots.begin(), boots.end(), [](const auto& b) { return b.ready(); });
 }
@@ -89,6 +102,7 @@ result<json> story::tell(const json& request) const {
 
 boot_evidence story::evidence(const boot_record& boot) const {
   boot_evidence out;
+  read_offer(boot, out);
   for (const auto& fn : evidence_) fn(boot, out);
   return out;
 }
