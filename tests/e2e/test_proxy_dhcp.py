@@ -3,7 +3,6 @@
 The router gives every address, netlab none; whichever of the two answers first, machines boot."""
 
 import hashlib
-import json
 import os
 import signal
 
@@ -52,7 +51,7 @@ def router_first(boot):
 
 def to_config(boot):
     report = boot.to_config()
-    boot.story = story(boot.lab, boot.node["name"])
+    boot.story = boot.lab.story(boot.node["name"])
     return report
 
 
@@ -79,14 +78,6 @@ def check(boot, machine):
     offers = [m for m in boot.messages if m.source == bastion.ADDRESS]
     assert offers, "netlab answered"
     assert all(m.yiaddr == "0.0.0.0" and 51 not in m.options for m in offers), "a proxy gives no address"
-
-
-def story(lab, node):
-    """The node's boot as `netlab status` tells it."""
-    out = lab.host.run(str(lab._binary), "--state", str(lab.state), "status", "--json")
-    boots = [b for b in json.loads(out)["boots"] if b["node"] == node]
-    assert boots, out
-    return boots[0]["steps"]
 
 
 @pytest.mark.needs("qemu-system-x86_64")

@@ -1,6 +1,7 @@
 """The laboratory of one test: a switch, a bastion that runs the server under test, and a folder of evidence."""
 
 import contextlib
+import json
 import os
 import pathlib
 import shutil
@@ -112,6 +113,13 @@ class Lab:
         """Closes the thing (its close or kill) with the laboratory."""
         self._open.callback(getattr(thing, "close", None) or thing.kill)
         return thing
+
+    def story(self, node):
+        """The steps of the node's boot as `netlab status` tells them."""
+        out = self.host.run(str(self.binary), "--state", str(self.state), "status", "--json")
+        boots = [boot for boot in json.loads(out)["boots"] if boot["node"] == node]
+        assert boots, out
+        return boots[0]["steps"]
 
     def evidence(self):
         """What a reader needs to see why a test failed."""
