@@ -8,6 +8,7 @@
 #include "boot_raspberry.h"
 #include "handle.h"
 #include "host.h"
+#include "machine_data.h"
 #include "messages.h"
 #include "netlab/digest.h"
 #include "netlab/files.h"
@@ -97,6 +98,10 @@ schema boot_schema() {
                "the address of this service for clients; by default the one that each client asked"),
       optional("ipxe", type::map(type::path()),
                "iPXE programs by what runs them (bios, amd64, arm64 …) instead of Debian's"),
+      with_default(
+          "ipxe_ipv6", type::enumeration({"skip", "wait"}), "skip",
+          "iPXE configures IPv6 beside IPv4, and waits 16 s where no router answers it: tell it that "
+          "there is nothing to configure (skip), or not (wait)"),
       optional("grub", type::map(type::path()),
                "GRUB's netboot images by processor (amd64, arm64, i386 …) instead of Debian's"),
       optional("shim", type::map(type::path()), "signed shims by processor instead of Debian's"),
@@ -124,23 +129,11 @@ boot::boot_files read_files(const options& o) {
   return out;
 }
 
-void push_request(lua_State* L, host& h, const boot::document_request& r) {
-  json out = json::object();
-  auto text = [&](const char* key, const std::string& value) {
-    if (!value.empty()) out[key] = value;
-  };
-  text("name", r.node.name);
-  text("serial", r.node.serial);
-  text("role", r.role);
-  text("profile", r.profile);
-  text("group", r.group);
-  if (r.node.mac) out["mac"] = r.node.mac->to_string();
-  if (r.node.uuid) out["uuid"] = r.node.uuid->to_string();
-  if (r.node.address) out["address"] = r.node.address->to_string();
-  if (const auto* known = h.nodes().find(r.node); known && known->ip) out["ip"] = known->ip->to_string();
-  out["labels"] = r.labels;
+void push_request(lua_State* L, const boot::document_request& r) {
+  auto out = machine_data(r.facts, r.node.address);
+  out["profile"] = r.profile;
+  if (!r.group.empty()) out["group"] = r.group;
   out["metadata"] = r.metadata;
-  out["query"] = r.query;
   push(L, out);
 }
 
@@ -186,7 +179,7 @@ boot::document_fn make_document(host& h, const options& o, const std::string& op
     lua_State* L = h.machine().main();
     stack_guard guard(L);
     fn->push(L);
-    push_request(L, h, request);
+    push_request(L, request);
     auto t = h.tasks().spawn(L, 1, {"boot.service " + option_name, {}, nullptr, true, {}});
     h.tasks().when_finished(t, [&h, t, reply] {
       const auto& outcome = t->outcome();
@@ -229,31 +222,6 @@ boot::boot_loader read_loader(std::string_view word) {
   return boot::boot_loader::automatic;
 }
 
-void push_machine(lua_State* L, const boot::machine_facts& facts) {
-  json out = json::object();
-  auto text = [&](const char* key, const std::string& value) {
-    if (!value.empty()) out[key] = value;
-  };
-  text("name", facts.name);
-  text("uuid", facts.uuid);
-  text("serial", facts.serial);
-  text("role", facts.role);
-  text("ip", facts.address);
-  text("firmware", facts.firmware);
-  text("hostname", facts.hostname);
-  if (facts.cpu != boot::cpu::unknown) out["arch"] = std::string(to_string(facts.cpu));
-  for (auto key : boot::told_by_loader())
-    if (auto found = facts.query.find(std::string(key)); found != facts.query.end())
-      text(std::string(key).c_str(), found->second);
-  json macs = json::array();
-  for (const auto& mac : facts.macs) macs.push_back(mac.to_string());
-  if (!macs.empty()) out["mac"] = macs.front();
-  out["macs"] = std::move(macs);
-  out["labels"] = facts.labels;
-  out["query"] = facts.query;
-  push(L, out);
-}
-
 // A function that fails says no: the machine may still belong to another group, and the log has the line.
 std::function<bool(const boot::machine_facts&)> make_decision(host& h, shared_reference fn,
                                                               std::size_t number) {
@@ -261,7 +229,7 @@ std::function<bool(const boot::machine_facts&)> make_decision(host& h, shared_re
   return [&h, fn, name](const boot::machine_facts& facts) {
     bool yes = false;
     auto asked = h.ask(
-        fn, name, [&](lua_State* L) { return push_machine(L, facts), 1; },
+        fn, name, [&](lua_State* L) { return push(L, machine_data(facts)), 1; },
         [&](lua_State* L, int first, int count) { yes = count >= 1 && lua_toboolean(L, first) != 0; });
     if (!asked) h.world().log(messages::task_failed, name + ": " + asked.error().message);
     return asked && yes;
@@ -332,6 +300,7 @@ result<object_ptr> create_boot(host& h, const options& o) {
   s.stub = paths(o, "stub");
   s.grub = paths(o, "grub");
   s.shim = paths(o, "shim");
+  s.ipxe_skips_ipv6 = o.get<std::string>("ipxe_ipv6") == "skip";
   s.cache_bytes = o.get<byte_size>("cache_size").bytes;
   for (const auto& one : o.list<object_ptr>("sources"))
     if (auto asked = std::dynamic_pointer_cast<boot_source_handle>(one))

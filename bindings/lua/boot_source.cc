@@ -7,6 +7,7 @@
 #include "bindings.h"
 #include "handle.h"
 #include "host.h"
+#include "machine_data.h"
 
 namespace netlab::lua {
 
@@ -27,20 +28,7 @@ void push_source_request(lua_State* L, const boot::source_request& r) {
   out["raw_query"] = out["query"];
   out["query"] = r.query;
   out["boot_url"] = r.boot_url;
-  json node = json::object();
-  auto text = [&](const char* key, const std::string& value) {
-    if (!value.empty()) node[key] = value;
-  };
-  text("name", r.facts.name);
-  text("uuid", r.facts.uuid);
-  text("serial", r.facts.serial);
-  text("role", r.facts.role);
-  text("ip", r.facts.address);
-  text("firmware", r.facts.firmware);
-  if (!r.facts.macs.empty()) node["mac"] = r.facts.macs.front().to_string();
-  if (r.facts.cpu != boot::cpu::unknown) node["arch"] = boot::to_string(r.facts.cpu);
-  node["labels"] = r.facts.labels;
-  out["node"] = std::move(node);
+  out["node"] = machine_data(r.facts, r.node.address);
   push(L, out);
 }
 
@@ -115,9 +103,9 @@ void bind_boot_source(api& a) {
        "next source or the recipe's own profiles shall answer, or nil and why (404; the log and the node's "
        "timeline say why). stage is what the answer is to the boot (script, config, kernel, initrd, uki), "
        "shown "
-       "its name in the timeline. request is { path, query = { … }, raw_query, node = { name, mac, uuid, "
-       "serial, "
-       "role, ip, arch, firmware, labels }, boot_url, protocol, client, server, head, secure, user_agent }.",
+       "its name in the timeline. request is { path, query = { … }, raw_query, node (the machine, as a "
+       "group's "
+       "match function gets it), boot_url, protocol, client, server, head, secure, user_agent }.",
        {{"fn", "function", ""}, {"options?", "table", ""}},
        {{"", "boot.source", ""}},
        false,

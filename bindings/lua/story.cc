@@ -35,8 +35,6 @@ std::optional<diagnosis> explain(const boot_record& boot, const boot_evidence& e
   const message* said = nullptr;
   for (const auto& step : boot.steps) {
     if (step.event.stage != boot_stage::refused) continue;
-    // DHCP repeats what the boot service found, in general words.
-    if (said && step.event.message_id.starts_with("NL-DHCP-")) continue;
     for (const auto* m : all_messages())
       if (step.event.message_id == m->id && *m->remedy) said = m;
   }
@@ -45,6 +43,19 @@ std::optional<diagnosis> explain(const boot_record& boot, const boot_evidence& e
     why->remedy = said->remedy;
   }
   return why;
+}
+
+// The last offer to firmware or a boot loader: "x64-uefi → snponly.efi", or only an address.
+void read_offer(const boot_record& boot, boot_evidence& out) {
+  constexpr std::string_view arrow = " → ";
+  for (auto step = boot.steps.rbegin(); step != boot.steps.rend(); ++step) {
+    const auto& e = step->event;
+    if (e.stage != boot_stage::offer || e.architecture.empty()) continue;
+    auto at = e.detail.find(arrow);
+    out.boot_file_offered = at != std::string::npos;
+    if (out.boot_file_offered) out.boot_file = e.detail.substr(at + arrow.size());
+    return;
+  }
 }
 
 bool any_ready(const std::vector<boot_record>& boots) {
@@ -91,6 +102,7 @@ result<json> story::tell(const json& request) const {
 
 boot_evidence story::evidence(const boot_record& boot) const {
   boot_evidence out;
+  read_offer(boot, out);
   for (const auto& fn : evidence_) fn(boot, out);
   return out;
 }

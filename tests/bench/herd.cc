@@ -3,11 +3,14 @@
 // ask at a steady pace, before the herd comes and while it is there.
 //
 //   netlab-bench-herd --server IP --relay IP [--interface eth0] [--nodes 200] [--quiet 2]
+//   [--name kernel.bench.internal]
+//
+// DNS is asked for a name of the recipe in the same manner, every two milliseconds.
 //
 // The machines speak through a relay agent's address, because 200 of them on one card have no other way to be
 // told apart by IPv4. Prints one line of JSON: how many reached their kernel, times to the first byte (ms),
-// the whole (s), bytes, and DHCP's times without and with the herd (ms). Exit code 1 when nothing could be
-// measured.
+// the whole (s), bytes, and DHCP's and DNS' times without and with the herd (ms). Exit code 1 when nothing
+// could be measured.
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 
@@ -372,6 +375,50 @@ std::vector<std::uint64_t> steady_dhcp(relay_agent& relay, std::uint32_t first,
   return out;
 }
 
+struct dns_times {
+  std::vector<std::uint64_t> took;
+  std::size_t lost = 0; // no answer within a second, which is when a resolver asks again
+};
+
+// A query for the name's A records, one after the other (RFC 1035 §4.1), until told to end.
+dns_times steady_dns(const place& where, const std::string& name, const std::atomic<bool>& over) {
+  dns_times out;
+  std::string question;
+  for (std::size_t at = 0; at <= name.size();) {
+    auto dot = std::min(name.find('.', at), name.size());
+    question += static_cast<char>(dot - at) + name.substr(at, dot - at);
+    at = dot + 1;
+  }
+  question += std::string("\0\0\1\0\1", 5);
+  int fd = bench::udp_socket(where.relay, 0);
+  auto server = bench::ipv4(where.server, 53);
+  if (connect(fd, reinterpret_cast<sockaddr*>(&server), sizeof server) != 0) bench::die_errno("connect");
+  timeval patience{1, 0};
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  for (std::uint16_t id = 1; !over; ++id) {
+    std::string query = {static_cast<char>(id >> 8), static_cast<char>(id), 1, 0, 0, 1, 0, 0, 0, 0, 0, 0};
+    query += question;
+    auto begun = bench::now_ns();
+    send(fd, query.data(), query.size(), 0);
+    std::array<char, 1500> in;
+    for (;;) {
+      auto n = recv(fd, in.data(), in.size(), 0);
+      if (n < 0) {
+        ++out.lost;
+        break;
+      }
+      if (n < 12 || std::memcmp(in.data(), query.data(), 2) != 0) continue; // a late one of before
+      if ((in[3] & 15) != 0 || in[7] == 0) bench::die("DNS does not know " + name);
+      out.took.push_back(bench::now_ns() - begun);
+      break;
+    }
+    auto next = begun + 2'000'000, now = bench::now_ns();
+    if (now < next) std::this_thread::sleep_for(std::chrono::nanoseconds(next - now));
+  }
+  close(fd);
+  return out;
+}
+
 double percentile(std::vector<std::uint64_t> values, double share) {
   if (values.empty()) return -1;
   std::sort(values.begin(), values.end());
@@ -386,20 +433,25 @@ int main(int argc, char** argv) {
   place where{options.text("server", ""), options.text("relay", ""), options.text("interface", "eth0")};
   auto nodes = static_cast<std::uint32_t>(options.number("nodes", 200, 1, 2000));
   auto quiet = options.number("quiet", 2, 0.1, 60);
+  auto name = options.text("name", "kernel.bench.internal");
   options.check();
   relay_agent relay(where);
 
   std::atomic<bool> over{false};
   std::vector<std::uint64_t> alone, beside;
+  dns_times dns_alone, dns_beside;
   std::thread before([&] { alone = steady_dhcp(relay, 0x00100000, over); });
+  std::thread names_before([&] { dns_alone = steady_dns(where, name, over); });
   std::this_thread::sleep_for(std::chrono::duration<double>(quiet));
   over = true;
   before.join();
+  names_before.join();
   over = false;
 
   std::vector<std::unique_ptr<machine>> herd;
   for (std::uint32_t i = 0; i < nodes; ++i) herd.push_back(std::make_unique<machine>(where, i + 1));
   std::thread meanwhile([&] { beside = steady_dhcp(relay, 0x00200000, over); });
+  std::thread names_meanwhile([&] { dns_beside = steady_dns(where, name, over); });
   auto begun = bench::now_ns();
   {
     std::vector<std::thread> threads;
@@ -409,6 +461,7 @@ int main(int argc, char** argv) {
   auto elapsed = bench::now_ns() - begun;
   over = true;
   meanwhile.join();
+  names_meanwhile.join();
 
   std::vector<std::uint64_t> first, by_step[5];
   std::uint64_t received = 0;
@@ -428,11 +481,14 @@ int main(int argc, char** argv) {
       "\"first_byte_p99\": %.3f, \"first_byte_max\": %.3f, \"dhcp_alone_p99\": %.3f, \"dhcp_beside_p50\": "
       "%.3f, "
       "\"dhcp_beside_p99\": %.3f, \"dhcp_alone\": %zu, \"dhcp_beside\": %zu, \"steps_p99\": [%.1f, %.1f, "
-      "%.1f, %.1f, %.1f]}\n",
+      "%.1f, %.1f, %.1f], \"dns_alone_p99\": %.3f, \"dns_beside_p50\": %.3f, \"dns_beside_p99\": %.3f, "
+      "\"dns_beside\": %zu, \"dns_lost\": %zu}\n",
       nodes, booted, static_cast<double>(elapsed) / 1e9, static_cast<unsigned long long>(received),
       percentile(first, 0.5), percentile(first, 0.99), percentile(first, 1), percentile(alone, 0.99),
       percentile(beside, 0.5), percentile(beside, 0.99), alone.size(), beside.size(),
       percentile(by_step[0], 0.99), percentile(by_step[1], 0.99), percentile(by_step[2], 0.99),
-      percentile(by_step[3], 0.99), percentile(by_step[4], 0.99));
+      percentile(by_step[3], 0.99), percentile(by_step[4], 0.99), percentile(dns_alone.took, 0.99),
+      percentile(dns_beside.took, 0.5), percentile(dns_beside.took, 0.99), dns_beside.took.size(),
+      dns_alone.lost + dns_beside.lost);
   return booted == 0 ? 1 : 0;
 }

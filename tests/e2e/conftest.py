@@ -3,6 +3,7 @@
     /usr/bin/python3 -m pytest tests/e2e [--server=dnsmasq] [--netlab=build/asan/bin/netlab]
 """
 
+import concurrent.futures
 import os
 import pathlib
 import re
@@ -13,7 +14,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from lab import bastion, netns  # noqa: E402  the path above comes first
+from lab import bastion, boots, netns  # noqa: E402  the path above comes first
 
 
 def pytest_addoption(parser):
@@ -34,6 +35,8 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if item.get_closest_marker("netlab_only"):
                 item.add_marker(skip)
+    # They keep all cores busy: what looks at times comes before them.
+    items.sort(key=lambda item: boot_of(item) is not None)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -44,11 +47,15 @@ def machine():
     netns.sweep()
 
 
-@pytest.fixture
-def lab(request):
-    for marker in request.node.iter_markers("needs"):
+def look_for_programs(item):
+    for marker in item.iter_markers("needs"):
         missing = [command for command in marker.args if not shutil.which(command)]
         assert not missing, f"not installed: {' '.join(missing)}"
+
+
+@pytest.fixture
+def lab(request):
+    look_for_programs(request.node)
     name = re.sub(r"[^\w.-]+", "-", request.node.nodeid.split("::", 1)[-1]).strip("-")
     binary = pathlib.Path(request.config.getoption("--netlab"))
     server = request.config.getoption("--server")
@@ -63,6 +70,44 @@ def lab(request):
 @pytest.fixture(scope="session")
 def guest_files():
     return bastion.fixtures("amd64", "arm64")
+
+
+def boot_of(item):
+    """The boot that a test takes; None when it takes none."""
+    return getattr(item.module, "BOOTS", {}).get(getattr(item, "originalname", item.name))
+
+
+@pytest.fixture(scope="session")
+def running_boots(request):
+    """Every boot that a chosen test takes, on its way: id of the Boot to its future."""
+    out, binary = (pathlib.Path(request.config.getoption(name)).resolve() for name in ("--out", "--netlab"))
+    server = request.config.getoption("--server")
+    if server == "netlab":
+        assert binary.exists(), f"{binary} is not there: ./lab build"
+    wanted = [item for item in request.session.items if boot_of(item) and not item.get_closest_marker("skip")]
+    bastion.fixtures("amd64", "arm64")
+    if any("loaders" in source for item in wanted for source in boot_of(item).assets.values()):
+        bastion.loaders("amd64", "arm64")
+    with concurrent.futures.ThreadPoolExecutor(boots.at_once()) as pool:
+        futures = {id(boot_of(item)): pool.submit(boot_of(item).run, out / f"{item.module.__name__}-{item.name}", server, binary)
+                   for item in wanted}
+        yield futures
+        for future in futures.values():
+            future.cancel()
+
+
+@pytest.fixture
+def boot(request, running_boots):
+    """The test's own boot, over: its result and what was seen."""
+    look_for_programs(request.node)
+    mine = boot_of(request.node)
+    try:
+        done = running_boots[id(mine)].result()
+        if done.result:
+            print(f"{mine.machine} by {mine.lab.server}: {done.result['seconds']:.1f} s from power-on to power-off")
+        return done
+    finally:
+        request.node.laboratory = mine.lab
 
 
 @pytest.hookimpl(hookwrapper=True)

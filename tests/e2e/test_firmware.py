@@ -8,18 +8,23 @@ import hashlib
 import pytest
 
 from lab import bastion
-from lab.qemu import Guest, run_to_config
+from lab.boots import Boot, kernel
 
 WORKER = bastion.RECIPES / "machines/worker.yaml"
 CONTROLPLANE = bastion.RECIPES / "machines/controlplane.yaml"
 
+IMAGE = {"assets": {"linux.efi": "arm64/linux.efi"}, "peer_files": {"config": WORKER, "linux.efi": "arm64/linux.efi"}}
 
-def boot(lab, arch, node=None, http_boot=False, timeout=150):
-    guest = lab.keep(Guest(lab.network, lab.folder, arch, node["mac"] if node else bastion.GUEST_MAC,
-                           node["uuid"] if node else bastion.GUEST_UUID, http_boot=http_boot))
-    report = run_to_config(guest, timeout)
-    print(f"{arch} {'HTTP' if http_boot else 'PXE'} boot by {lab.server}: {report['seconds']:.1f} s")
-    return report
+BOOTS = {
+    "test_amd64_pxe_ipxe_kernel": Boot(
+        "amd64", "kernel", kernel("amd64"), bastion.NODES[0], peer_nodes=bastion.NODES,
+        peer_files={"config": WORKER, "vmlinuz": "amd64/vmlinuz", "initrd.gz": "amd64/initrd.gz"}),
+    "test_arm64_pxe_uki": Boot("arm64", "uki", **IMAGE),
+    "test_arm64_http_boot_uki": Boot("arm64", "uki", http_boot=True, **IMAGE),
+    # Debian's systemd-boot-efi brings the stub of its own architecture only; this one lies beside the assets.
+    "test_arm64_http_boot_assembled_uki": Boot(
+        "arm64", "kernel", {**kernel("arm64"), "linuxaa64.efi.stub": "arm64/stub.efi"}, bastion.NODES[1], http_boot=True),
+}
 
 
 def check(report, config, machine, address=None):
@@ -37,51 +42,33 @@ def check(report, config, machine, address=None):
         assert 100 <= int(report["address"].split(".")[3]) <= 199
 
 
-def files(folder, *names):
-    return {"config": WORKER, **{name: folder / name for name in names}}
-
-
 @pytest.mark.needs("qemu-system-x86_64")
-def test_amd64_pxe_ipxe_kernel(lab, guest_files):
+def test_amd64_pxe_ipxe_kernel(boot):
     """OVMF: PXE, then iPXE's snponly.efi, then the script, then kernel and initramfs over HTTP."""
-    for name in ("vmlinuz", "initrd.gz"):
-        lab.asset(guest_files / "amd64" / name, f"amd64/{name}")
-    lab.start("kernel", files=files(guest_files / "amd64", "vmlinuz", "initrd.gz"), nodes=bastion.NODES)
-    node = bastion.NODES[0]
-    report = boot(lab, "amd64", node)
+    report, node = boot.result, boot.node
     check(report, WORKER, "x86_64", node["ip"])
     assert report["lease"]["hostname"] == node["name"]
     assert "mac=52-54-00-0a-4d-11" in report["config_url"], "iPXE fills its variables in before the kernel starts"
-    if lab.server == "netlab":
+    if boot.lab.server == "netlab":
         assert f"lab.node={node['name']}" in report["cmdline"], "the profile's {{name}} is the node's"
+        assert boot.seconds_to("script: boot.ipxe") < 12, "iPXE waits 16 s where no IPv6 router answers, unless it is told"
 
 
 @pytest.mark.needs("qemu-system-aarch64")
-def test_arm64_pxe_uki(lab, guest_files):
+def test_arm64_pxe_uki(boot):
     """AAVMF: PXE, then a 34 MB unified kernel image over TFTP."""
-    lab.asset(guest_files / "arm64/linux.efi", "linux.efi")
-    lab.start("uki", files=files(guest_files / "arm64", "linux.efi"))
-    check(boot(lab, "arm64"), WORKER, "aarch64")
+    check(boot.result, WORKER, "aarch64")
 
 
 @pytest.mark.needs("qemu-system-aarch64")
-def test_arm64_http_boot_uki(lab, guest_files):
+def test_arm64_http_boot_uki(boot):
     """AAVMF: UEFI HTTP boot straight to a unified kernel image; TFTP and PXE take no part."""
-    lab.asset(guest_files / "arm64/linux.efi", "linux.efi")
-    lab.start("uki", files=files(guest_files / "arm64", "linux.efi"))
-    check(boot(lab, "arm64", http_boot=True), WORKER, "aarch64")
+    check(boot.result, WORKER, "aarch64")
 
 
 @pytest.mark.netlab_only
 @pytest.mark.needs("qemu-system-aarch64")
-def test_arm64_http_boot_assembled_uki(lab, guest_files):
+def test_arm64_http_boot_assembled_uki(boot):
     """AAVMF: a profile of kernel and initramfs reaches arm64 firmware as one file that netlab put together."""
-    for name in ("vmlinuz", "initrd.gz"):
-        lab.asset(guest_files / "arm64" / name, f"arm64/{name}")
-    # Debian's systemd-boot-efi brings the stub of its own architecture only; this one lies beside the assets.
-    lab.asset(guest_files / "arm64/stub.efi", "linuxaa64.efi.stub")
-    lab.start("kernel")
-    node = bastion.NODES[1]
-    report = boot(lab, "arm64", node, http_boot=True)
-    check(report, CONTROLPLANE, "aarch64", node["ip"])
-    assert f"lab.node={node['name']}" in report["cmdline"], "the command line is this node's own"
+    check(boot.result, CONTROLPLANE, "aarch64", boot.node["ip"])
+    assert f"lab.node={boot.node['name']}" in boot.result["cmdline"], "the command line is this node's own"

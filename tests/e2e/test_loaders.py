@@ -1,64 +1,27 @@
-"""Real firmware by way of other loaders than UEFI's iPXE: BIOS and its PXE ROM, GRUB, and shim under Secure Boot.
+"""Real firmware by way of other loaders than UEFI's iPXE: BIOS and its PXE ROM, GRUB, and shim under Secure Boot."""
 
-The guests of this file start two at a time, one for each core that a small machine has: while one test reads what
-its guest did, the next guests are on their way."""
-
-import concurrent.futures
 import pathlib
+import subprocess
 
 import pytest
 
 from lab import bastion
+from lab.boots import Boot, in_order, kernel
 from lab.dnsmasq import Dnsmasq
-from lab.qemu import Guest, run_to_config
 
 pytestmark = pytest.mark.netlab_only
 
 WORKER = bastion.RECIPES / "machines/worker.yaml"
 
 
-class Boot:
-    """One guest in a laboratory of its own, from power-on to `follow`'s result."""
-
-    def __init__(self, machine, architecture, recipe, follow, prepare=None, **options):
-        """`prepare(lab)` may add hosts to the laboratory, and returns further arguments of the emulator."""
-        self.machine, self.architecture, self.recipe, self.follow = machine, architecture, recipe, follow
-        self.prepare, self.options = prepare, options
-
-    def run(self, folder, binary):
-        """Leaves `lab` with its evidence, the server's `events` and the guest's `serial` lines."""
-        self.lab = bastion.Lab(folder, "netlab", binary)
-        try:
-            guests = bastion.fixtures(self.architecture)
-            for name in ("vmlinuz", "initrd.gz"):
-                self.lab.asset(guests / self.architecture / name, f"{self.architecture}/{name}")
-            self.lab.asset(guests / self.architecture / "linux.efi", "linux.efi")
-            loaders = bastion.loaders(self.architecture)
-            for path in loaders.rglob("*"):
-                if path.is_file():
-                    self.lab.asset(path, path.relative_to(loaders))
-            server = self.lab.start(self.recipe, **self.options)
-            arguments = self.prepare(self.lab) if self.prepare else ()
-            guest = self.lab.keep(Guest(self.lab.network, self.lab.folder, self.machine, bastion.GUEST_MAC,
-                                        bastion.GUEST_UUID, arguments=arguments))
-            result = self.follow(guest, server)
-            self.events = server.events()
-            self.sockets = self.lab.host.run("ss", "-lnutH")
-            self.serial = guest.serial.text()
-            return result
-        finally:
-            self.lab.close()
+def files(arch):
+    """Kernel, initramfs and the boot loaders of an architecture."""
+    return {**kernel(arch), "linux.efi": f"{arch}/linux.efi", "": f"loaders-{arch}/"}
 
 
-def to_config(guest, _server):
-    report = run_to_config(guest, 240)
-    print(f"{report['seconds']:.1f} s")
-    return report
-
-
-def turned_away(guest, server):
+def turned_away(boot):
     """Until netlab tells why."""
-    server.log.expect(r'"NL-BOOT-120"', 180)
+    boot.server.log.expect(r'"NL-BOOT-120"', 180)
 
 
 VPC_DHCP = "10.77.0.2"
@@ -66,51 +29,46 @@ VPC_DHCP = "10.77.0.2"
 USER_DATA = "#!ipxe\nchain http://10.77.0.1:8080/boot.ipxe?tag=worker\n"
 
 
-def instance(lab):
-    """A VPC's own DHCP, and an instance that starts from an iPXE image with user data."""
+def vpc(lab):
+    """A VPC's own DHCP."""
     host = lab.network.host("vpc", f"{VPC_DHCP}/24")
-    dhcp = lab.keep(Dnsmasq(host, lab.folder, {"address": VPC_DHCP, "range": "10.77.0.20-10.77.0.29"}))
-    lab.dhcp = dhcp
-    script = lab.folder / "image.ipxe"
+    lab.keep(Dnsmasq(host, lab.folder, {"address": VPC_DHCP, "range": "10.77.0.20-10.77.0.29"}))
+
+
+def instance(boot):
+    """It starts from an iPXE image with user data."""
+    script = boot.lab.folder / "image.ipxe"
     script.write_text(USER_DATA.replace("#!ipxe\n", "#!ipxe\ndhcp\n"))
     return ["-kernel", "/usr/lib/ipxe/ipxe.lkrn", "-initrd", str(script)]
 
 
+def signed_by_ourselves(lab):
+    """shim and the image carry a signature by the key that the firmware's owner enrolled."""
+    keys = pathlib.Path("/usr/share/ovmf")
+    key = lab.folder / "key.pem"
+    subprocess.run(["openssl", "rsa", "-in", keys / "PkKek-1-snakeoil.key", "-passin", "pass:snakeoil", "-out", key],
+                   check=True, capture_output=True, timeout=20)
+    assets = lab.state / "assets"
+    for plain, signed in (("shimx64.efi", "shimx64.efi.signed"), ("linux.efi", "ours.efi")):
+        out = lab.folder / signed
+        subprocess.run(["sbsign", "--key", key, "--cert", keys / "PkKek-1-snakeoil.pem", "--output", out, assets / plain],
+                       check=True, capture_output=True, timeout=20)
+        lab.asset(out, signed)
+
+
+SIGNED = {"prepare": signed_by_ourselves, "loader": "shim", "uki": "ours.efi"}
+
 BOOTS = {
-    "ec2_user_data": Boot("ec2", "amd64", "ec2", to_config, prepare=instance),
-    "bios_undionly": Boot("bios", "amd64", "loaders", to_config, loader="ipxe"),
-    "arm64_grub": Boot("arm64", "arm64", "loaders", to_config, loader="grub"),
-    "arm64_secure_shim": Boot("arm64-secure", "arm64", "loaders", to_config, loader="shim"),
-    "arm64_secure_unsigned": Boot("arm64-secure", "arm64", "loaders", turned_away, loader="grub"),
+    "test_ec2_user_data": Boot("ec2", "ec2", files("amd64"), prepare=vpc, ready=instance),
+    "test_bios_undionly": Boot("bios", "loaders", files("amd64"), loader="ipxe"),
+    "test_i386_grub": Boot("i386", "loaders", files("amd64")),
+    "test_arm64_grub": Boot("arm64", "loaders", files("arm64"), loader="grub"),
+    "test_amd64_secure_shim": Boot("amd64-secure", "loaders", files("amd64"), loader="shim"),
+    "test_amd64_secure_unsigned": Boot("amd64-secure", "loaders", files("amd64"), follow=turned_away, loader="grub"),
+    "test_amd64_secure_uki": Boot("amd64-snakeoil", "loaders", files("amd64"), http_boot=True, **SIGNED),
+    "test_arm64_secure_shim": Boot("arm64-secure", "loaders", files("arm64"), loader="shim"),
+    "test_arm64_secure_unsigned": Boot("arm64-secure", "loaders", files("arm64"), follow=turned_away, loader="grub"),
 }
-
-
-@pytest.fixture(scope="module")
-def running(request):
-    """The boots of this file that were asked for, on their way: name to future."""
-    wanted = [item.originalname.removeprefix("test_") for item in request.session.items
-              if pathlib.Path(item.path) == pathlib.Path(__file__)]
-    out = pathlib.Path(request.config.getoption("--out"))
-    binary = pathlib.Path(request.config.getoption("--netlab"))
-    assert binary.exists(), f"{binary} is not there: ./lab build"
-    bastion.fixtures("amd64", "arm64")
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        futures = {name: pool.submit(boot.run, out / f"loader_{name}", binary)
-                   for name, boot in BOOTS.items() if name in wanted}
-        yield futures
-        for future in futures.values():
-            future.cancel()
-
-
-@pytest.fixture
-def boot(request, running):
-    """The test's own boot, over: its result and what was seen."""
-    name = request.node.originalname.removeprefix("test_")
-    try:
-        BOOTS[name].result = running[name].result()
-    finally:
-        request.node.laboratory = getattr(BOOTS[name], "lab", None)
-    return BOOTS[name]
 
 
 def check(boot, machine):
@@ -119,18 +77,17 @@ def check(boot, machine):
     assert boot.result["lease"]["server"] == bastion.ADDRESS
 
 
-def steps(boot):
-    """What netlab told of the boot, as "stage: what" in order, without the times and sizes."""
-    told = [event.get("message", "") for event in boot.events]
-    return [line.split(" ", 1)[1].split(",")[0] for line in told if line.startswith(bastion.GUEST_MAC)]
+def is_locked_down(boot):
+    """Linux itself saw that its firmware checks signatures."""
+    return "UEFI Secure Boot is enabled" in boot.serial or "Secure boot enabled" in boot.serial
 
 
-def in_order(lines, *wanted):
-    at = -1
-    for text in wanted:
-        found = [i for i, line in enumerate(lines) if i > at and line.startswith(text)]
-        assert found, f"no {text!r} after line {at + 1} of:\n" + "\n".join(lines)
-        at = found[0]
+def check_turned_away(boot, program):
+    assert "Access Denied" in boot.serial
+    assert "userspace" not in boot.serial
+    said = next(event for event in boot.events if event.get("id") == "NL-BOOT-120")
+    assert program in said["message"] and "Secure Boot" in said["message"], said
+    assert not any(line.startswith("script") for line in boot.steps()), "nothing ran"
 
 
 @pytest.mark.needs("qemu-system-x86_64", "dnsmasq")
@@ -143,7 +100,7 @@ def test_ec2_user_data(boot):
     off = [event["message"] for event in boot.events if event.get("id") == "NL-HOST-020"]
     assert len(off) == 2 and off[0].startswith("tftp.server stays off") and off[1].startswith("dhcp.server stays off"), off
     assert not [line for line in boot.sockets.splitlines() if line.startswith("udp")], boot.sockets
-    in_order(steps(boot), "script: iPXE script of by-instance", "kernel: amd64/vmlinuz",
+    in_order(boot.steps(), "script: iPXE script of by-instance", "kernel: amd64/vmlinuz",
              "config: config of by-instance")
 
 
@@ -151,8 +108,17 @@ def test_ec2_user_data(boot):
 def test_bios_undionly(boot):
     """SeaBIOS: the card's PXE ROM, then undionly.kpxe in its place, then the script, kernel and initramfs."""
     check(boot, "x86_64")
-    in_order(steps(boot), "offer: bios-ipxe → tftp://10.77.0.1/ipxe/", "tftp: undionly.kpxe",
+    in_order(boot.steps(), "offer: bios-ipxe → tftp://10.77.0.1/ipxe/", "tftp: undionly.kpxe",
              "offer: bios-ipxe → http://10.77.0.1:8080/boot.ipxe", "script: iPXE script of guest",
+             "kernel: amd64/vmlinuz", "initrd: amd64/initrd.gz", "config: config of guest")
+
+
+@pytest.mark.needs("qemu-system-x86_64")
+def test_i386_grub(boot):
+    """OVMF of 32 bits: nothing but GRUB leads from there to a kernel of 64, and nobody had to ask for it."""
+    check(boot, "x86_64")
+    assert "BOOT_IMAGE=(http,10.77.0.1:8080)/assets/amd64/vmlinuz" in boot.result["cmdline"]
+    in_order(boot.steps(), "offer: ia32-uefi → grubnetia32.efi", "tftp: grubnetia32.efi", "script: GRUB script of guest",
              "kernel: amd64/vmlinuz", "initrd: amd64/initrd.gz", "config: config of guest")
 
 
@@ -162,24 +128,44 @@ def test_arm64_grub(boot):
     check(boot, "aarch64")
     assert "BOOT_IMAGE=(http,10.77.0.1:8080)/assets/arm64/vmlinuz" in boot.result["cmdline"]
     assert "lab.node=none" in boot.result["cmdline"]
-    in_order(steps(boot), "offer: arm64-uefi → grubnetaa64.efi", "tftp: grubnetaa64.efi", "script: GRUB script of guest",
+    in_order(boot.steps(), "offer: arm64-uefi → grubnetaa64.efi", "tftp: grubnetaa64.efi", "script: GRUB script of guest",
              "kernel: arm64/vmlinuz", "initrd: arm64/initrd.gz", "config: config of guest")
+
+
+@pytest.mark.needs("qemu-system-x86_64")
+def test_amd64_secure_shim(boot):
+    """OVMF with Microsoft's keys: the signed shim, the signed GRUB beside it, Debian's signed kernel."""
+    check(boot, "x86_64")
+    assert is_locked_down(boot)
+    in_order(boot.steps(), "offer: x64-uefi → shim/52-54-00-0a-4d-77/shimx64.efi", "tftp: shimx64.efi",
+             "tftp: grubx64.efi", "script: GRUB script of guest", "kernel: amd64/vmlinuz", "config: config of guest")
+
+
+@pytest.mark.needs("qemu-system-x86_64")
+def test_amd64_secure_unsigned(boot):
+    """OVMF with Microsoft's keys turns an unsigned GRUB away, and netlab says what happened."""
+    check_turned_away(boot, "grubnetx64.efi")
+
+
+@pytest.mark.needs("qemu-system-x86_64", "sbsign")
+def test_amd64_secure_uki(boot):
+    """OVMF with a key of our own: shim by UEFI HTTP boot, which asks for GRUB and gets the signed image."""
+    check(boot, "x86_64")
+    assert is_locked_down(boot)
+    in_order(boot.steps(), "offer: x64-http → http://10.77.0.1:8080/shim/52-54-00-0a-4d-77/shimx64.efi",
+             "http: shimx64.efi", "uki: grubx64.efi (ours.efi)", "config: config of guest")
 
 
 @pytest.mark.needs("qemu-system-aarch64")
 def test_arm64_secure_shim(boot):
     """AAVMF with Microsoft's keys: the signed shim, the signed GRUB beside it, Debian's signed kernel."""
     check(boot, "aarch64")
-    assert "UEFI Secure Boot is enabled" in boot.serial, "the kernel was started by firmware that checks signatures"
-    in_order(steps(boot), "offer: arm64-uefi → shim/52-54-00-0a-4d-77/shimaa64.efi", "tftp: shimaa64.efi",
+    assert is_locked_down(boot)
+    in_order(boot.steps(), "offer: arm64-uefi → shim/52-54-00-0a-4d-77/shimaa64.efi", "tftp: shimaa64.efi",
              "tftp: grubaa64.efi", "script: GRUB script of guest", "kernel: arm64/vmlinuz", "config: config of guest")
 
 
 @pytest.mark.needs("qemu-system-aarch64")
 def test_arm64_secure_unsigned(boot):
     """AAVMF with Microsoft's keys turns an unsigned GRUB away, and netlab says what happened."""
-    assert "Access Denied" in boot.serial
-    assert "userspace" not in boot.serial
-    said = next(event for event in boot.events if event.get("id") == "NL-BOOT-120")
-    assert "grubnetaa64.efi" in said["message"] and "Secure Boot" in said["message"], said
-    assert not any(line.startswith("script") for line in steps(boot)), "nothing ran"
+    check_turned_away(boot, "grubnetaa64.efi")

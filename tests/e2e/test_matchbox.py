@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from lab import bastion
-from lab.qemu import Guest, run_to_config
+from lab.boots import Boot
 
 BASE = f"http://{bastion.ADDRESS}:8080"
 MAC = bastion.GUEST_MAC
@@ -21,8 +21,7 @@ def write(folder, name, content):
     path.write_text(content if isinstance(content, str) else json.dumps(content))
 
 
-@pytest.fixture
-def folder(lab):
+def make_folder(lab):
     """A folder for one machine by its MAC address, and a default for the others."""
     root = lab.folder / "matchbox"
     write(root, "groups/default.json", {"id": "default", "profile": "discover"})
@@ -40,6 +39,21 @@ def folder(lab):
     write(root, "assets/initrd.gz", "initrd " * 1000)
     write(root, "assets/vmlinuz", "kernel " * 1000)
     return root
+
+
+@pytest.fixture
+def folder(lab):
+    return make_folder(lab)
+
+
+def folder_with_guest(lab):
+    root = make_folder(lab)
+    for name in ("vmlinuz", "initrd.gz"):
+        bastion.place(bastion.fixtures("amd64") / "amd64" / name, root / "assets" / name)
+    return {"folder": root}
+
+
+BOOTS = {"test_firmware": Boot("amd64", "matchbox", prepare=folder_with_guest)}
 
 
 @pytest.fixture
@@ -111,13 +125,8 @@ def test_probe_boot(lab, folder, arch, request):
 
 
 @pytest.mark.needs("qemu-system-x86_64")
-def test_firmware(lab, folder, guest_files):
+def test_firmware(boot):
     """OVMF and Debian's iPXE boot what the folder says, down to the rendered configuration."""
-    for name in ("vmlinuz", "initrd.gz"):
-        bastion.place(guest_files / "amd64" / name, folder / "assets" / name)
-    lab.start("matchbox", folder=folder)
-    guest = lab.keep(Guest(lab.network, lab.folder, "amd64", MAC, bastion.GUEST_UUID))
-    report = run_to_config(guest, 150)
     body = f"# {MAC}\nhostname: node1\npeers:\n  - 10.77.0.2\n  - 10.77.0.3\n".encode()
-    assert report["config_sha256"] == hashlib.sha256(body).hexdigest()
-    assert "mac=52-54-00-0a-4d-77" in report["config_url"]
+    assert boot.result["config_sha256"] == hashlib.sha256(body).hexdigest()
+    assert "mac=52-54-00-0a-4d-77" in boot.result["config_url"]

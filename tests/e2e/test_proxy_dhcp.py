@@ -3,15 +3,14 @@
 The router gives every address, netlab none; whichever of the two answers first, machines boot."""
 
 import hashlib
-import json
 import os
 import signal
 
 import pytest
 
 from lab import bastion
+from lab.boots import Boot, in_order, kernel
 from lab.clients import Udhcpc
-from lab.qemu import Guest, run_to_config
 from lab.router import ADDRESS as ROUTER, Router
 
 pytestmark = [pytest.mark.netlab_only, pytest.mark.needs("dnsmasq")]
@@ -29,61 +28,98 @@ def hold(server):
     return lambda: os.kill(server.process.pid, signal.SIGCONT)
 
 
-def boot(lab, arch, node, held=None):
-    guest = lab.keep(Guest(lab.network, lab.folder, arch, node["mac"], node["uuid"]))
-    if held:
-        lab.wire.expect("OFFER", source=ROUTER, timeout=60)
-        held()
-    report = run_to_config(guest, 200)
-    print(f"{arch} by proxyDHCP: {report['seconds']:.1f} s")
+FILES = {**kernel("amd64"), "arm64/linux.efi": "arm64/linux.efi"}
+
+
+def beside(**options):
+    """The router is there before netlab is."""
+    def prepare(lab):
+        router(lab, **options)
+    return prepare
+
+
+def hears_nothing(boot):
+    boot.release = hold(boot.server)
+
+
+def router_first(boot):
+    """netlab hears of the machine when the router has answered it."""
+    boot.lab.wire.expect("OFFER", source=ROUTER, timeout=120)
+    boot.release()
+    return to_config(boot)
+
+
+def to_config(boot):
+    report = boot.to_config()
+    boot.story = boot.lab.story(boot.node["name"])
     return report
 
 
-def check(lab, report, machine):
+def proxied(machine, node, **options):
+    return Boot(machine, "proxy", FILES, node, follow=options.pop("follow", to_config), prepare=options.pop("prepare", beside()),
+                **options)
+
+
+BOOTS = {
+    "test_amd64_pxe_router_answers_first": proxied("amd64", bastion.NODES[0], ready=hears_nothing, follow=router_first),
+    "test_arm64_pxe_router_answers_last": proxied("arm64", bastion.NODES[1], prepare=beside(delay=1)),
+    "test_bios_rom": proxied("bios", bastion.NODES[0], loader="ipxe"),
+    "test_arm64_http_boot": proxied("arm64", bastion.NODES[1], http_boot=True),
+    "test_amd64_http_boot": proxied("amd64", bastion.NODES[0], http_boot=True),
+}
+
+
+def check(boot, machine):
+    report = boot.result
     assert report["machine"] == machine
     assert report["config_sha256"] == hashlib.sha256(WORKER.read_bytes()).hexdigest()
     assert report["lease"]["server"] == ROUTER
     assert 200 <= int(report["address"].split(".")[3]) <= 249
-    offers = [m for m in lab.wire.all() if m.source == bastion.ADDRESS]
+    offers = [m for m in boot.messages if m.source == bastion.ADDRESS]
     assert offers, "netlab answered"
     assert all(m.yiaddr == "0.0.0.0" and 51 not in m.options for m in offers), "a proxy gives no address"
 
 
-def story(lab, node):
-    """The node's boot as `netlab status` tells it."""
-    out = lab.host.run(str(lab._binary), "--state", str(lab.state), "status", "--json")
-    boots = [b for b in json.loads(out)["boots"] if b["node"] == node]
-    assert boots, out
-    return boots[0]["steps"]
-
-
 @pytest.mark.needs("qemu-system-x86_64")
-def test_amd64_pxe_router_answers_first(lab, guest_files):
+def test_amd64_pxe_router_answers_first(boot):
     """OVMF: the router's offer, netlab's proxy offer, port 4011, iPXE, which does the same once more, then Linux."""
-    for name in ("vmlinuz", "initrd.gz"):
-        lab.asset(guest_files / "amd64" / name, f"amd64/{name}")
-    router(lab)
-    server = lab.start("proxy")
-    node = bastion.NODES[0]
-    report = boot(lab, "amd64", node, held=hold(server))
-    check(lab, report, "x86_64")
-    assert f"lab.node={node['name']}" in report["cmdline"]
-    steps = story(lab, node["name"])
-    stages = [s["stage"] for s in steps]
+    check(boot, "x86_64")
+    assert f"lab.node={boot.node['name']}" in boot.result["cmdline"]
+    stages = [s["stage"] for s in boot.story]
     assert stages.index("offer") < stages.index("ack") < stages.index("tftp") < stages.index("script") < stages.index("kernel")
-    taken = next(s for s in steps if s["stage"] == "ack")
+    taken = next(s for s in boot.story if s["stage"] == "ack")
     assert ROUTER in taken["detail"], "the story tells who gave the address"
 
 
 @pytest.mark.needs("qemu-system-aarch64")
-def test_arm64_pxe_router_answers_last(lab, guest_files):
+def test_arm64_pxe_router_answers_last(boot):
     """AAVMF: netlab's proxy offer comes a second before the router's; then port 4011 and a unified kernel image."""
-    lab.asset(guest_files / "arm64/linux.efi", "arm64/linux.efi")
-    router(lab, delay=1)
-    lab.start("proxy")
-    node = bastion.NODES[1]
-    check(lab, boot(lab, "arm64", node), "aarch64")
-    assert "tftp" not in [s["stage"] for s in story(lab, node["name"])], "the image is a step of its own kind"
+    check(boot, "aarch64")
+    assert "tftp" not in [s["stage"] for s in boot.story], "the image is a step of its own kind"
+
+
+@pytest.mark.needs("qemu-system-x86_64")
+def test_bios_rom(boot):
+    """SeaBIOS: the card's PXE ROM takes the router's address and the proxy's undionly.kpxe, which does the same again."""
+    check(boot, "x86_64")
+    in_order(boot.steps(), "offer: bios-ipxe → tftp://10.77.0.1/ipxe/", "tftp: undionly.kpxe",
+             "offer: bios-ipxe → http://10.77.0.1:8080/boot.ipxe", "script: iPXE script of guest",
+             "kernel: amd64/vmlinuz", "initrd: amd64/initrd.gz", "config: config of guest")
+
+
+@pytest.mark.needs("qemu-system-aarch64")
+def test_arm64_http_boot(boot):
+    """AAVMF: UEFI HTTP boot with the router's address and the proxy's URL of a unified kernel image."""
+    check(boot, "aarch64")
+    in_order(boot.steps(), "offer: arm64-http → http://10.77.0.1:8080/uki/", "uki: ", "config: config of guest")
+
+
+@pytest.mark.needs("qemu-system-x86_64")
+def test_amd64_http_boot(boot):
+    """OVMF: UEFI HTTP boot to iPXE, which finds the proxy in its turn, then kernel and initramfs."""
+    check(boot, "x86_64")
+    in_order(boot.steps(), "offer: x64-http → http://10.77.0.1:8080/ipxe/snponly.efi", "http: snponly.efi",
+             "script: iPXE script of guest", "kernel: amd64/vmlinuz", "config: config of guest")
 
 
 @pytest.mark.parametrize("arch,loader", [("x64", "snponly.efi"), ("bios", "undionly.kpxe"), ("arm64", "guest-arm64.efi"),

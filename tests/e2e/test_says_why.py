@@ -48,6 +48,9 @@ def test_no_profile_for_the_architecture(lab):
     ack = lab.wire.expect("ACK", mac=client.host.mac)
     assert 67 not in ack.options
     told(server, "(DHCP|BOOT)", '"level":"warn"', client.host.mac)
+    steps = lab.story(client.host.mac)
+    assert [step["stage"] for step in steps] == ["discover", "refused", "offer", "ack"]
+    assert steps[1]["id"].startswith("NL-BOOT-"), "the boot service's own reason, not DHCP's general one"
 
 
 @pytest.mark.needs("curl")

@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from lab import bastion
-from lab.qemu import run_to_config
+from lab.boots import Boot, kernel
 from lab.uboot import Board
 
 pytestmark = [pytest.mark.netlab_only, pytest.mark.needs("qemu-system-aarch64")]
@@ -14,12 +14,14 @@ CONTROLPLANE = bastion.RECIPES / "machines/controlplane.yaml"
 WORKER = bastion.RECIPES / "machines/worker.yaml"
 
 
-def boot(lab, node=None, bootcmd=None):
-    board = lab.keep(Board(lab.network, lab.folder, node["mac"] if node else bastion.GUEST_MAC,
-                           node["uuid"] if node else bastion.GUEST_UUID, bootcmd))
-    report = run_to_config(board, 200)
-    print(f"U-Boot, {'pxe' if bootcmd else 'its default'}: {report['seconds']:.1f} s")
-    return report
+def board(bootcmd=None):
+    return lambda boot: Board(boot.lab.network, boot.lab.folder, boot.node["mac"], boot.node["uuid"], bootcmd)
+
+
+BOOTS = {
+    "test_pxe_boot": Boot("U-Boot", "kernel", kernel("arm64"), bastion.NODES[1], power_on=board("dhcp; pxe get && pxe boot")),
+    "test_default_boot_is_uefi": Boot("U-Boot", "uki", {"linux.efi": "arm64/linux.efi"}, power_on=board()),
+}
 
 
 def check(report, config):
@@ -28,24 +30,17 @@ def check(report, config):
     assert report["lease"]["server"] == bastion.ADDRESS
 
 
-def test_pxe_boot(lab, guest_files):
+def test_pxe_boot(boot):
     """`dhcp; pxe get; pxe boot`: pxelinux.cfg/01-MAC, kernel and initrd, with this node's own command line."""
-    for name in ("vmlinuz", "initrd.gz"):
-        lab.asset(guest_files / "arm64" / name, f"arm64/{name}")
-    server = lab.start("kernel")
-    node = bastion.NODES[1]
-    report = boot(lab, node, "dhcp; pxe get && pxe boot")
-    check(report, CONTROLPLANE)
-    assert report["address"] == node["ip"]
-    assert f"lab.node={node['name']}" in report["cmdline"]
-    assert f"mac={node['mac']}" in report["cmdline"], "U-Boot has no ${mac}: netlab filled it in"
-    log = server.log.text()
+    check(boot.result, CONTROLPLANE)
+    assert boot.result["address"] == boot.node["ip"]
+    assert f"lab.node={boot.node['name']}" in boot.result["cmdline"]
+    assert f"mac={boot.node['mac']}" in boot.result["cmdline"], "U-Boot has no ${mac}: netlab filled it in"
+    log = boot.server.log.text()
     assert "arm64-uboot" in log
     assert "pxelinux.cfg/01-52-54-00-0a-4d-12 of guest" in log
 
 
-def test_default_boot_is_uefi(lab, guest_files):
+def test_default_boot_is_uefi(boot):
     """What U-Boot does by itself: it asks as arm64 UEFI and starts a unified kernel image with `bootefi`."""
-    lab.asset(guest_files / "arm64/linux.efi", "linux.efi")
-    lab.start("uki")
-    check(boot(lab), WORKER)
+    check(boot.result, WORKER)

@@ -183,3 +183,47 @@ test.case("DHCP gives the loader, the source decides when iPXE asks", { deadline
   test.contains(running:logged "NL-BOOT-001", "no source of the boot service has anything for 02:00:00:00:00:0c")
   test.equal(running:stop().exit_code, 0)
 end)
+
+test.case("every function of a recipe sees a machine in the same way", function()
+  local running = test.run [[
+    local seen = {}
+    local boot = netlab.boot.service {
+      sources = { netlab.boot.source(function(request)
+        if request.path == "/config" then
+          seen.source = request.node
+        end
+      end) },
+      profiles = { own = {
+        kernel = "own",
+        config = function(node)
+          seen.document = node
+          return { text = netlab.json.encode(seen), literal = true }
+        end,
+      } },
+      groups = { {
+        name = "mine",
+        match = function(node)
+          seen.match = node
+          return true
+        end,
+        profile = "own",
+        metadata = { zone = "a" },
+      } },
+    }
+    netlab.nodes { { name = "n1", mac = "02:00:00:00:00:01", ip = "127.0.0.7", role = "worker", labels = { rack = "r1" } } }
+    netlab.http.server { listen = "127.0.0.1:0", serve = { boot } }
+  ]]
+  local base = "http://" .. running:endpoint "http.server"
+  local query = "mac=02-00-00-00-00-01&arch=arm64&manufacturer=Acme"
+  test.equal(test.truthy(netlab.http.get(base .. "/ipxe?" .. query)).status, 200)
+  local seen = netlab.json.decode(test.truthy(netlab.http.get(base .. "/config?" .. query)).body)
+  local machine = {
+    name = "n1", mac = "02:00:00:00:00:01", macs = { "02:00:00:00:00:01" }, role = "worker", ip = "127.0.0.7", arch = "arm64",
+    manufacturer = "Acme", labels = { rack = "r1" }, query = { mac = "02-00-00-00-00-01", arch = "arm64", manufacturer = "Acme" },
+  }
+  test.equal(seen.match, machine)
+  machine.address = "127.0.0.1"
+  test.equal(seen.source, machine)
+  machine.profile, machine.group, machine.metadata = "own", "mine", { zone = "a" }
+  test.equal(seen.document, machine)
+end)

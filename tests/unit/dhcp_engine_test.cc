@@ -502,6 +502,7 @@ TEST_CASE("dhcp engine: boot clients get what the policy says") {
   // Refused: an address, nothing to boot, and a line that says why.
   answer.what = boot_reply::kind::refuse;
   answer.reason = "no profile for arm64";
+  answer.message_id = "NL-BOOT-001";
   b.policy.handle(corpus_packet(dhcp_corpus[2]), b.from, b.at(), b.out);
   b.take();
   b.policy.handle(corpus_packet(dhcp_corpus[0]), b.from, b.at(), b.out);
@@ -511,9 +512,35 @@ TEST_CASE("dhcp engine: boot clients get what the policy says") {
                            [](const boot_event& e) { return e.stage == boot_stage::refused; });
   REQUIRE(told != b.events.rend());
   CHECK(told->detail == "no profile for arm64");
+  CHECK(told->message_id == "NL-BOOT-001");
   auto plain = b.last(message_type::offer);
   CHECK(plain.file.empty());
   CHECK_FALSE(plain.options.find(option::boot_file).has_value());
+}
+
+TEST_CASE("dhcp engine: a refused boot is told between its DISCOVER and its offer, once") {
+  engine_hooks hooks;
+  hooks.boot = [](const boot_request&) {
+    boot_reply r;
+    r.what = boot_reply::kind::refuse;
+    r.reason = "no profile";
+    r.architecture = "x64-uefi";
+    return r;
+  };
+  bench b(lab(), hooks);
+  auto as_firmware = [](packet p) {
+    p.options.set(option::vendor_class, as_bytes("PXEClient:Arch:00007:UNDI:003016"));
+    return p;
+  };
+  b.send(as_firmware(b.message(message_type::discover, 9)));
+  auto offered = b.last(message_type::offer).yiaddr;
+  b.send(as_firmware(b.select(9, offered)));
+  std::vector<boot_stage> stages;
+  for (const auto& e : b.events) stages.push_back(e.stage);
+  CHECK(stages == std::vector{boot_stage::discover, boot_stage::refused, boot_stage::offer, boot_stage::ack});
+  REQUIRE(b.events.size() > 1);
+  CHECK(b.events[1].message_id == messages::boot_refused.id);
+  CHECK(b.events[1].architecture == "x64-uefi");
 }
 
 TEST_CASE("dhcp engine: a REQUEST that forgot to say that it boots gets what its DISCOVER got") {

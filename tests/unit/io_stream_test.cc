@@ -94,6 +94,50 @@ TEST_CASE("stream: dropping it in its own callback is safe, and the peer sees th
   CHECK(p.server == nullptr);
 }
 
+TEST_CASE("stream: an answer leaves when it is whole, in order, whatever it is made of") {
+  test::temporary_folder folder;
+  std::ofstream(folder / "f") << "from a file";
+  pair_of_streams p;
+  p.open();
+  auto large = std::make_shared<const std::string>(pattern(5000));
+  auto small = std::make_shared<const std::string>("shared;");
+  std::size_t queued_inside = 0;
+  p.server->on_data([&](byte_view asked) {
+    auto what = as_text(asked);
+    if (what == "small") {
+      p.server->write("one;");
+      p.server->write_shared(small);
+      p.server->write("three;");
+      queued_inside = p.server->queued();
+    } else if (what == "large") {
+      p.server->write("head;");
+      p.server->write_shared(large);
+    } else if (what == "file") {
+      p.server->write("head;");
+      p.server->write_file(open_file::open(folder / "f").value(), 5, 6);
+      p.server->write(";tail");
+    } else {
+      p.server->write("bye");
+      p.server->on_drained([&] { p.server.reset(); });
+    }
+  });
+  auto ask = [&](const char* what, const std::string& expected) {
+    p.at_client.clear();
+    p.client->write(what);
+    run_until(p.loop, [&] { return p.at_client.size() >= expected.size(); });
+    CHECK(p.at_client == expected);
+  };
+  ask("small", "one;shared;three;");
+  CHECK(queued_inside == 17);
+  CHECK(p.server->queued() == 0);
+  ask("large", "head;" + *large);
+  ask("file", "head;a file;tail");
+  ask("small", "one;shared;three;");
+  ask("last", "bye");
+  run_until(p.loop, [&] { return p.client_end.has_value(); });
+  CHECK(p.server == nullptr);
+}
+
 TEST_CASE("stream: writing to a peer that has gone ends the stream with a reason") {
   pair_of_streams p;
   p.open();

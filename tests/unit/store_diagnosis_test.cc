@@ -69,10 +69,6 @@ TEST_CASE("diagnosis: refusals speak for themselves, at once") {
   told t({discover, refused}, 0s);
   CHECK(t.id() == "NL-BOOT-101");
   CHECK(t.cause() == "talos-1 was refused: refused-detail.");
-  told e({discover}, 0s);
-  e.evidence.refused = "no profile matches";
-  CHECK(e.id() == "NL-BOOT-101");
-  CHECK(e.says("no profile matches"));
 }
 
 TEST_CASE("diagnosis: no offer") {

@@ -49,7 +49,6 @@ struct boot_evidence {
     bool won = false; // the node's REQUEST named it as its choice (option 54)
   };
   std::vector<other_server> other_servers; // DHCP servers seen on the node's network that are not we
-  std::string refused;                     // why we declined to serve this node
   std::string upstream;                    // an upstream that assets come from and that does not answer
   std::string boot_file;                   // what the ACK told the node to fetch
   bool boot_file_offered = true;           // false: the ACK carried no boot file at all

@@ -40,10 +40,11 @@ struct boot_reply {
   bool takes_offer = false; // uses the OFFER's address and sends no REQUEST: the lease begins with the OFFER
   bool keep_arp = false;    // answers no ARP while it loads: its hardware address is kept for it
   bool nudge = false;       // looks at an OFFER only when another frame comes: it is sent some
+  bool skips_ipv6 = false;  // waits for an IPv6 router beside DHCP (iPXE): it is told not to
   std::string reason;
   std::string summary;      // for the timeline: "x64-uefi → snponly.efi"
   std::string architecture; // the name for the timeline: "x64-uefi"
-  std::string message_id;   // of a refusal: "NL-BOOT-003"; the boot service has told the timeline already
+  std::string message_id;   // of a refusal: "NL-BOOT-003"; the DHCP server tells the timeline, in its turn
 };
 
 // Called on the control loop.

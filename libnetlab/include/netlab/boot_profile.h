@@ -17,13 +17,21 @@ namespace netlab::boot {
 
 using text_map = std::map<std::string, std::string>;
 
+// What is known about a machine, for matching and for templates.
+struct machine_facts {
+  std::vector<mac_address> macs;
+  std::string uuid, serial, name, role, address;
+  boot::cpu cpu = cpu::unknown;
+  std::string firmware; // "x64-uefi" …
+  std::string hostname; // what its DHCP lease calls it
+  text_map labels, query;
+};
+
 // Who asks for a document, and how.
 struct document_request {
   node_identity node;
-  std::string role;
-  text_map labels;   // of the recipe's node
+  machine_facts facts;
   text_map metadata; // of the group that matched
-  text_map query;    // first value of each parameter, decoded
   std::string profile;
   std::string group;
   std::string path; // "/config", "/generic", "/ignition", "/cloud"
@@ -85,8 +93,6 @@ struct selector {
   std::vector<std::string> any;
 };
 
-struct machine_facts;
-
 struct group {
   std::string name;
   std::vector<selector> match; // empty: the default group
@@ -105,16 +111,6 @@ struct resolved_files {
 };
 // errc::not_found when the profile has nothing for this processor, errc::invalid when it is incomplete.
 result<resolved_files> resolve(const profile& p, cpu processor);
-
-// What is known about a machine, for matching and for templates.
-struct machine_facts {
-  std::vector<mac_address> macs;
-  std::string uuid, serial, name, role, address;
-  boot::cpu cpu = cpu::unknown;
-  std::string firmware; // "x64-uefi" …
-  std::string hostname; // what its DHCP lease calls it
-  text_map labels, query;
-};
 
 // What of a machine only a boot loader tells, by the names of its query parameters and selectors: its board's
 // manufacturer and product, and in EC2 the instance's id and the tag in its user data.

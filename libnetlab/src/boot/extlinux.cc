@@ -74,7 +74,7 @@ bool service::impl::open_extlinux(const asset_request& request, asset_reply_fn& 
   // A board that said nothing of itself is one of those that U-Boot is made for.
   if (m.facts.cpu == cpu::unknown) m.facts.cpu = cpu::arm64;
   auto say_no = [&](const refusal& why) {
-    tell(m, why, false);
+    tell(m, why);
     reply(fail(errc::not_found, std::string(why.what->id) + ": " + why.text, "boot.open"));
     return true;
   };

@@ -82,10 +82,8 @@ bool service::impl::told_lately(const std::string& key) {
 
 void service::impl::tell_late(const machine& m, boot_stage stage, const late_asset& what) {
   if (what.progress.failing)
-    return tell(m,
-                {&asset_unavailable,
-                 m.label() + " needs " + what.name + ", which could not be fetched: " + what.progress.words},
-                false);
+    return tell(m, {&asset_unavailable, m.label() + " needs " + what.name +
+                                            ", which could not be fetched: " + what.progress.words});
   if (told_lately(m.label() + '\0' + asset_fetching.id + what.name)) return;
   auto text = what.name + " is still being fetched: " + what.progress.words;
   log_fields fields = {{"node", m.label()}};
@@ -102,13 +100,11 @@ void service::impl::tell_late(const machine& m, boot_stage stage, const late_ass
   world.on_event(event);
 }
 
-void service::impl::tell(const machine& m, const refusal& why, bool logged_elsewhere) {
+void service::impl::tell(const machine& m, const refusal& why) {
   if (told_lately(m.label() + '\0' + why.what->id + why.about)) return;
-  if (!logged_elsewhere) {
-    log_fields fields = {{"node", m.label()}};
-    if (m.identity.address) fields.emplace_back("address", m.identity.address->to_string());
-    world.log(*why.what, why.text, fields);
-  }
+  log_fields fields = {{"node", m.label()}};
+  if (m.identity.address) fields.emplace_back("address", m.identity.address->to_string());
+  world.log(*why.what, why.text, fields);
   if (!world.on_event) return;
   boot_event event;
   event.node = m.identity;
@@ -240,7 +236,7 @@ void service::impl::open_script(const asset_request& request, const text_map& qu
                                      : m.facts.firmware != "bios-ipxe" && m.facts.firmware != "x86-bios";
 
   auto say_no = [&](const refusal& why) {
-    tell(m, why, false);
+    tell(m, why);
     // Where sources decide alone, a machine that they do not know sees what they would answer it.
     if (options.groups.empty() && !options.sources.empty())
       return reply(fail(errc::not_found, std::string(why.what->id) + ": " + why.text, "boot.open"));
@@ -308,7 +304,7 @@ void service::impl::open_script(const asset_request& request, const text_map& qu
 void service::impl::open_document(const asset_request& request, const text_map& query, asset_reply_fn reply) {
   auto m = who(request, query);
   auto say_no = [this, reply, path = request.path](const machine& asks, const refusal& why) {
-    tell(asks, why, false);
+    tell(asks, why);
     // matchbox answers 404 to everything that it cannot make, and Talos asks again.
     reply(fail(errc::not_found, std::string(why.what->id) + ": " + why.text, "boot.open"));
   };
@@ -324,13 +320,11 @@ void service::impl::open_document(const asset_request& request, const text_map& 
                                         "\" has none"});
   document_request asked;
   asked.node = m.identity;
-  asked.role = m.facts.role;
-  asked.labels = m.facts.labels;
+  asked.facts = m.facts;
   if (chosen->group) {
     asked.metadata = chosen->group->metadata;
     asked.group = chosen->group->name;
   }
-  asked.query = query;
   asked.profile = p.name;
   asked.path = request.path;
   auto self = weak_from_this();
@@ -405,7 +399,7 @@ void service::impl::open_image(const asset_request& request, std::string_view re
   if (seen.mac) remember(seen); // now its address is known
   const auto& p = *found->second;
   auto say_no = [this, reply](const machine& asks, const refusal& why) {
-    tell(asks, why, false);
+    tell(asks, why);
     reply(fail(errc::not_found, std::string(why.what->id) + ": " + why.text, "boot.open"));
   };
   auto files = resolve(p, processor);
@@ -494,10 +488,8 @@ void service::impl::send_asset(const asset_request& request, const machine& m, c
       if (look_all(p)) break;
   if (!is_regular_file(*path)) {
     if (owner)
-      tell(m,
-           {&asset_missing, m.label() + " asked for asset " + name + " of profile \"" + owner->name +
-                                "\", and there is no file " + *path},
-           false);
+      tell(m, {&asset_missing, m.label() + " asked for asset " + name + " of profile \"" + owner->name +
+                                   "\", and there is no file " + *path});
     return reply(not_here(request));
   }
   send_file(request, m, *path, stage, name, std::move(reply), owner);

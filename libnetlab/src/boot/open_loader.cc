@@ -52,7 +52,7 @@ void service::impl::open_second_stage(const asset_request& request, machine m, c
                                       std::string shown, asset_reply_fn reply) {
   m.facts.cpu = processor;
   auto say_no = [this, reply](const machine& asks, const refusal& why) {
-    tell(asks, why, false);
+    tell(asks, why);
     reply(fail(errc::not_found, std::string(why.what->id) + ": " + why.text, "boot.open"));
   };
   auto chosen = choose(m);

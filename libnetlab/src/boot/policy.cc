@@ -75,13 +75,12 @@ std::optional<refusal> service::impl::count_loader(const machine& m, const std::
   return std::nullopt;
 }
 
-boot_reply service::impl::refused(boot_reply reply, const machine& m, const refusal& why) {
+boot_reply service::impl::refused(boot_reply reply, const refusal& why) {
   reply.what = boot_reply::kind::refuse;
   reply.file.clear();
   reply.reason = why.text;
   reply.message_id = why.what->id;
   reply.summary = reply.architecture + " → refused";
-  tell(m, why, true);
   return reply;
 }
 
@@ -123,23 +122,22 @@ boot_reply service::impl::decide(const boot_request& request) {
     return raspberry_pi(std::move(reply), request, m, kind.raspberry_pi);
   if (!kind.ipxe &&
       (kind.firmware == firmware::unknown || kind.firmware == firmware::other || kind.cpu == cpu::other))
-    return refused(
-        std::move(reply), m,
-        {&unsupported_machine, m.label() + " is of kind " + kind.name + ", which netlab cannot boot"});
+    return refused(std::move(reply), {&unsupported_machine,
+                                      m.label() + " is of kind " + kind.name + ", which netlab cannot boot"});
 
   auto boots = [&](std::string file) {
     reply.what = boot_reply::kind::boot;
     reply.file = std::move(file);
     reply.summary = kind.name + " → " + reply.file;
+    reply.skips_ipv6 = kind.ipxe && options.ipxe_skips_ipv6;
     return reply;
   };
   auto over_tftp = [&](std::string file) {
     if (!options.tftp)
-      return refused(reply, m,
-                     {&no_tftp, m.label() + " (" + kind.name + ") loads " + file +
-                                    " over TFTP, which this recipe does not serve"});
+      return refused(reply, {&no_tftp, m.label() + " (" + kind.name + ") loads " + file +
+                                           " over TFTP, which this recipe does not serve"});
     if (file.size() > tftp_name_limit)
-      return refused(reply, m, {&bad_name, "the name " + file + " is too long for a boot file"});
+      return refused(reply, {&bad_name, "the name " + file + " is too long for a boot file"});
     reply.next_server = request.server;
     // U-Boot takes the server from option 66 where siaddr is used for something else.
     reply.server_name_option = kind.firmware == firmware::uboot;
@@ -150,7 +148,7 @@ boot_reply service::impl::decide(const boot_request& request) {
   bool http = base.starts_with("http");
   if (kind.ipxe) {
     if (auto name = own_ipxe(kind, m); !name.empty()) {
-      if (auto loop = count_loader(m, name)) return refused(std::move(reply), m, *loop);
+      if (auto loop = count_loader(m, name)) return refused(std::move(reply), *loop);
       reply.next_server = request.server;
       // The iPXE of a card under BIOS takes a name without an address for a path of its own.
       return boots(tftp_base(request.server) + "/" + name);
@@ -168,10 +166,9 @@ boot_reply service::impl::decide(const boot_request& request) {
   // `path`: where it is over HTTP.
   auto program = [&](const std::string& name, const std::string& path) -> boot_reply {
     if (kind.transport == boot_transport::http && !http)
-      return refused(
-          reply, m,
-          {&no_http, m.label() + " (" + kind.name + ") boots over HTTP, which this recipe does not serve"});
-    if (auto loop = count_loader(m, name)) return refused(reply, m, *loop);
+      return refused(reply, {&no_http, m.label() + " (" + kind.name +
+                                           ") boots over HTTP, which this recipe does not serve"});
+    if (auto loop = count_loader(m, name)) return refused(reply, *loop);
     if (kind.transport == boot_transport::tftp) return over_tftp(name);
     reply.vendor_class = "HTTPClient";
     return boots(base + path);
@@ -179,9 +176,8 @@ boot_reply service::impl::decide(const boot_request& request) {
   auto loader = [&](const std::string& key) -> boot_reply {
     auto name = loader_name(key);
     if (loader_path(key).empty())
-      return refused(
-          reply, m,
-          {&no_ipxe, m.label() + " (" + kind.name + ") needs " + name + ", and there is none on this host"});
+      return refused(reply, {&no_ipxe, m.label() + " (" + kind.name + ") needs " + name +
+                                           ", and there is none on this host"});
     return program(name, "/ipxe/" + name);
   };
 
@@ -201,28 +197,26 @@ boot_reply service::impl::decide(const boot_request& request) {
     auto key = kind.firmware == firmware::bios ? std::string("bios") : std::string(to_string(kind.cpu));
     if (!loader_path(key).empty()) return loader(key);
   }
-  if (!chosen) return refused(std::move(reply), m, chosen.error());
+  if (!chosen) return refused(std::move(reply), chosen.error());
   auto files = resolve(*chosen->profile, kind.cpu);
   if (!files)
-    return refused(std::move(reply), m,
-                   {files.error().code == errc::not_found ? &no_variant : &bad_profile,
-                    m.label() + " (" + kind.name + "): " + files.error().message});
+    return refused(std::move(reply), {files.error().code == errc::not_found ? &no_variant : &bad_profile,
+                                      m.label() + " (" + kind.name + "): " + files.error().message});
 
   auto grub_or_shim = [&]() -> boot_reply {
     auto name = efi_program(m, kind, *chosen, *files);
-    if (!name) return refused(reply, m, name.error());
+    if (!name) return refused(reply, name.error());
     return program(*name, "/" + *name);
   };
 
   if (kind.firmware == firmware::bios) {
     if (!files->uki.empty())
-      return refused(std::move(reply), m,
+      return refused(std::move(reply),
                      {&uki_on_bios, m.label() + " booted by BIOS, and profile \"" + chosen->profile->name +
                                         "\" is a unified kernel image"});
     if (kind.transport == boot_transport::http)
-      return refused(
-          std::move(reply), m,
-          {&unsupported_machine, m.label() + " wants HTTP boot under BIOS, which netlab cannot do"});
+      return refused(std::move(reply), {&unsupported_machine,
+                                        m.label() + " wants HTTP boot under BIOS, which netlab cannot do"});
     return loader("bios");
   }
   std::string arch(to_string(kind.cpu));
@@ -232,9 +226,8 @@ boot_reply service::impl::decide(const boot_request& request) {
   if (kind.firmware == firmware::uboot && files->uki.empty()) {
     if (kind.transport == boot_transport::tftp) return over_tftp(std::string(extlinux_name));
     if (!http)
-      return refused(
-          std::move(reply), m,
-          {&no_http, m.label() + " (" + kind.name + ") boots over HTTP, which this recipe does not serve"});
+      return refused(std::move(reply), {&no_http, m.label() + " (" + kind.name +
+                                                      ") boots over HTTP, which this recipe does not serve"});
     reply.vendor_class = "HTTPClient";
     return boots(base + "/" + std::string(extlinux_name));
   }
@@ -250,12 +243,12 @@ boot_reply service::impl::decide(const boot_request& request) {
     if (uefi && !has_stub && (mixed || !grub_path(kind.cpu, false).empty())) return grub_or_shim();
     if (!has_stub && kind.cpu == cpu::amd64) return loader(arch); // says that iPXE is missing
     if (!has_stub)
-      return refused(std::move(reply), m,
+      return refused(std::move(reply),
                      {&no_stub, m.label() + " (" + kind.name + ") needs profile \"" + chosen->profile->name +
                                     "\" as one EFI program, and systemd's stub for " + files->arch +
                                     " is missing"});
   } else if (mixed) {
-    return refused(std::move(reply), m,
+    return refused(std::move(reply),
                    {&no_variant, m.label() + " (" + kind.name +
                                      ") cannot start the unified kernel image of \"" + chosen->profile->name +
                                      "\", which is for " + files->arch});
@@ -268,19 +261,18 @@ boot_reply service::impl::decide(const boot_request& request) {
   name += chosen->profile->name + "-" + files->arch + ".efi";
   if (kind.transport == boot_transport::http) {
     if (!http)
-      return refused(
-          std::move(reply), m,
-          {&no_http, m.label() + " (" + kind.name + ") boots over HTTP, which this recipe does not serve"});
+      return refused(std::move(reply), {&no_http, m.label() + " (" + kind.name +
+                                                      ") boots over HTTP, which this recipe does not serve"});
     auto url = is_url(files->uki) ? files->uki : base + "/" + name;
     if (url.size() > url_limit)
-      return refused(std::move(reply), m, {&bad_name, "the address " + url + " is too long for a boot file"});
-    if (auto loop = count_loader(m, name)) return refused(std::move(reply), m, *loop);
+      return refused(std::move(reply), {&bad_name, "the address " + url + " is too long for a boot file"});
+    if (auto loop = count_loader(m, name)) return refused(std::move(reply), *loop);
     reply.vendor_class = "HTTPClient";
     if (world.worker && files->uki.empty()) image(m, *chosen, *files, base, [](const auto&) {});
     return boots(std::move(url));
   }
   if (options.tftp)
-    if (auto loop = count_loader(m, name)) return refused(std::move(reply), m, *loop);
+    if (auto loop = count_loader(m, name)) return refused(std::move(reply), *loop);
   auto answer = over_tftp(name);
   // The image is made while the machine finishes its DHCP exchange.
   if (answer.what == boot_reply::kind::boot && world.worker && files->uki.empty())

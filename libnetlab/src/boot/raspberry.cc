@@ -73,15 +73,14 @@ boot_reply service::impl::raspberry_pi(boot_reply reply, const boot_request& req
                                        int generation) {
   if (!options.tftp)
     return refused(
-        std::move(reply), m,
+        std::move(reply),
         {&no_tftp, m.label() + " (Raspberry Pi) boots over TFTP, which this recipe does not serve"});
   auto chosen = choose(m);
   boot::profile folder_only;
   folder_only.raspberry = raspberry_files{.firmware = options.raspberry_pi};
   const auto& p = chosen && chosen->profile->raspberry ? *chosen->profile : folder_only;
   if (auto trouble = raspberry_trouble(p, generation))
-    return refused(std::move(reply), m,
-                   {trouble->what, m.label() + " is a Raspberry Pi, and " + trouble->text});
+    return refused(std::move(reply), {trouble->what, m.label() + " is a Raspberry Pi, and " + trouble->text});
   const auto& files = *p.raspberry;
   reply.what = boot_reply::kind::boot;
   reply.next_server = request.server;
@@ -150,7 +149,7 @@ bool service::impl::open_raspberry_pi(const asset_request& request, asset_reply_
   auto shown = request.path.substr(1);
 
   auto say_no = [&](const refusal& why) {
-    tell(m, why, false);
+    tell(m, why);
     reply(fail(errc::not_found, std::string(why.what->id) + ": " + why.text, "boot.open"));
     return true;
   };

@@ -130,7 +130,7 @@ struct service::impl : std::enable_shared_from_this<service::impl> {
   static std::string tftp_base(const ip_address& server);
   std::string own_ipxe(const client_kind& kind, const machine& m);
   boot_reply decide(const boot_request& request);
-  boot_reply refused(boot_reply reply, const machine& m, const refusal& why);
+  static boot_reply refused(boot_reply reply, const refusal& why);
   std::optional<refusal> count_loader(const machine& m, const std::string& loader);
 
   // sources.cc
@@ -163,7 +163,7 @@ struct service::impl : std::enable_shared_from_this<service::impl> {
   std::function<void(const transfer_report&)> reporter(const asset_request& request, const machine& m,
                                                        boot_stage stage, std::string shown,
                                                        const boot::profile* p);
-  void tell(const machine& m, const refusal& why, bool logged_elsewhere);
+  void tell(const machine& m, const refusal& why);
 
   // raspberry.cc
   boot_reply raspberry_pi(boot_reply reply, const boot_request& request, const machine& m, int generation);

@@ -45,7 +45,7 @@ void service::impl::ask_source(const std::shared_ptr<source_question>& question,
     if (got.error().code == errc::not_found) return alive->ask_source(question, at + 1);
     auto text = question->who.label() + ": " + path + " of " + alive->options.sources[at].name + ": " +
                 got.error().message;
-    alive->tell(question->who, {&source_failed, text, got.error().message}, false);
+    alive->tell(question->who, {&source_failed, text, got.error().message});
     // matchbox answers 404 to everything that it cannot make, and so do the recipe's own documents.
     question->reply(fail(errc::not_found, std::string(source_failed.id) + ": " + text, "boot.open"));
   });

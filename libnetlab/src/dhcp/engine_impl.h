@@ -102,7 +102,7 @@ struct engine::impl {
            const std::function<std::string()>& text);
   node_identity identity(const request_context& c, std::optional<ip_address> address = {}) const;
   void event(const request_context& c, boot_stage stage, std::optional<ip_address> address,
-             std::string detail, const message* m = nullptr);
+             std::string detail, std::string_view message_id = {});
   bool told(const request_context& c, boot_stage passing) const;
   void refuse(const pending_commit& p, moment at, actions& out);
 

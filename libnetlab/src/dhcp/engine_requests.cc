@@ -169,14 +169,14 @@ void engine::impl::refuse(const pending_commit& p, moment at, actions& out) {
 }
 
 void engine::impl::event(const request_context& c, boot_stage stage, std::optional<ip_address> address,
-                         std::string detail, const message* m) {
+                         std::string detail, std::string_view message_id) {
   if (!hooks.events) return;
   boot_event ev;
   ev.node = identity(c, address);
   ev.stage = stage;
   ev.detail = std::move(detail);
   ev.architecture = c.architecture;
-  if (m) ev.message_id = m->id;
+  ev.message_id = message_id;
   ev.proxied = c.network >= 0 && config.networks[static_cast<std::size_t>(c.network)].mode == service::proxy;
   c.out.events.push_back(std::move(ev));
 }
@@ -204,7 +204,10 @@ bool engine::impl::ask_boot_policy(request_context& c) {
     say(messages::boot_refused, c.mac, c.at, c.out, [&] {
       return c.mac.to_string() + " (" + c.architecture + ") gets nothing to boot: " + answer.reason;
     });
-    event(c, boot_stage::refused, {}, answer.reason, &messages::boot_refused);
+    // A REQUEST that takes an offer comes after the DISCOVER that was told the same.
+    if (!c.in.options.has(option::server_id))
+      event(c, boot_stage::refused, {}, answer.reason,
+            answer.message_id.empty() ? std::string_view(messages::boot_refused.id) : answer.message_id);
     // An address without a boot file is told by the firmware as just that, at once; silence would look like a
     // network without DHCP after a minute, and would keep the machine from a boot server beside this one.
     return config.networks[static_cast<std::size_t>(c.network)].mode != service::proxy;
@@ -221,7 +224,7 @@ bool engine::impl::admit(request_context& c) {
     return c.mac.to_string() + " is not a known machine; network \"" + n.name + "\" serves known ones only";
   });
   event(c, boot_stage::refused, {}, "unknown machine, and the network serves known ones only",
-        &messages::unknown_client);
+        messages::unknown_client.id);
   return false;
 }
 
@@ -349,7 +352,7 @@ void engine::impl::on_discover(request_context& c) {
       return "network \"" + n.name + "\" (" + ranges_of(n) + ") has no address left; " + c.mac.to_string() +
              " gets none";
     });
-    event(c, boot_stage::refused, {}, "no address left in network " + n.name, &messages::pool_exhausted);
+    event(c, boot_stage::refused, {}, "no address left in network " + n.name, messages::pool_exhausted.id);
     return;
   }
   auto ip = ip_address::v4(*address);
@@ -428,7 +431,7 @@ void engine::impl::nak(request_context& c, const std::string& why) {
   reply r;
   builder.build_nak(c, why, c.out.bytes, r);
   c.out.replies.push_back(r);
-  event(c, boot_stage::nak, {}, why, &messages::wrong_address);
+  event(c, boot_stage::nak, {}, why, messages::wrong_address.id);
 }
 
 void engine::impl::on_request(request_context& c) {
@@ -448,7 +451,7 @@ void engine::impl::on_request(request_context& c) {
       table.settle(*e);
     }
     event(c, boot_stage::refused, asked,
-          "the client took the offer of another server, " + server->to_string(), &messages::other_server);
+          "the client took the offer of another server, " + server->to_string(), messages::other_server.id);
     return;
   }
   bool selecting = server.has_value();
@@ -574,7 +577,7 @@ void engine::impl::on_decline(request_context& c) {
            format_duration(config.decline_hold);
   });
   event(c, boot_stage::refused, *asked,
-        "the client found " + asked->to_string() + " in use by another machine", &messages::declined);
+        "the client found " + asked->to_string() + " in use by another machine", messages::declined.id);
   if (e->in_flight != 0) {
     auto& p = pending.at(e->in_flight);
     p.then_end = true;

@@ -69,7 +69,9 @@ outgoing write_response(const response& r, std::string_view date, persistence ho
   std::size_t extra = 0;
   if (r.headers)
     for (const auto& [name, value] : *r.headers) extra += name.size() + value.size() + 4;
-  bool fits = send_body && !r.file && r.length <= inline_body;
+  // A body that others hold too goes as it is; anything else that is small, behind the head in one piece.
+  bool whole = r.shared && r.offset == 0 && r.length == r.shared->size();
+  bool fits = send_body && !r.file && !whole && r.length <= inline_body;
   auto& b = out.bytes;
   b.reserve(192 + r.fields.size() + r.content_type.size() + extra + (fits ? r.length : 0));
 
@@ -107,7 +109,7 @@ outgoing write_response(const response& r, std::string_view date, persistence ho
       r.shared ? std::string_view(*r.shared).substr(r.offset, r.length) : r.text.substr(0, r.length);
   if (fits) {
     b.append(text);
-  } else if (r.shared && r.offset == 0 && r.length == r.shared->size()) {
+  } else if (whole) {
     out.shared = r.shared;
   } else {
     out.shared = std::make_shared<const std::string>(text);

@@ -18,7 +18,8 @@ namespace netlab::io {
 namespace {
 
 constexpr std::size_t read_size = 64 * 1024;
-constexpr int reads_per_turn = 4; // so that one fast peer does not starve the others
+constexpr std::size_t small_write = 4096; // copying so much costs less than the kernel's look at two pieces
+constexpr int reads_per_turn = 4;         // so that one fast peer does not starve the others
 // The same for output. What all streams of a loop may send in one turn is what somebody who asks meanwhile
 // waits for: hundreds of machines that load at the same moment share it, a few send in large pieces.
 constexpr std::size_t file_bytes_per_loop_turn = 32u << 20, least_file_bytes = 128u << 10,
@@ -99,7 +100,7 @@ private:
     queued_ += c.size();
     if (std::holds_alternative<file_part>(c.what)) count_as_sender(true);
     out_.push_back(std::move(c));
-    flush_later();
+    if (!answering_) flush_later();
   }
 
   void count_as_sender(bool sends) {
@@ -162,11 +163,26 @@ private:
       }
       if (on_data_) {
         auto call = on_data_; // it may drop the stream
+        answering_ = true;
         call(buffer.first(got));
+        if (!*alive) return;
+        answering_ = false;
+        flush_answer();
+        if (!*alive) return;
       }
       if (!*alive || ended_ || paused_ || !full) break;
     }
     if (*alive && !ended_ && tls_ && !paused_) read_on_later();
+  }
+
+  // What was written in answer to what came is whole now. Files wait for the end of the turn: only then is it
+  // known how many streams share what may be sent in it.
+  void flush_answer() {
+    if (out_.empty()) return;
+    if (sends_file_)
+      flush_later();
+    else
+      flush();
   }
 
   // TLS keeps decrypted bytes where poll(2) does not see them: look again after this turn.
@@ -243,7 +259,7 @@ private:
   // Text chunks up to the next file leave in one call; MSG_MORE joins them with the file that follows.
   io_result flush_text() {
     std::array<iovec, 16> vectors;
-    std::size_t count = 0;
+    std::size_t count = 0, total = 0;
     bool more = false;
     for (auto& c : out_) {
       if (std::holds_alternative<file_part>(c.what) || count == vectors.size()) {
@@ -252,11 +268,26 @@ private:
       }
       auto text = c.text();
       vectors[count++] = {const_cast<char*>(text.data()), text.size()};
+      total += text.size();
     }
-    msghdr h{};
-    h.msg_iov = vectors.data();
-    h.msg_iovlen = count;
-    auto n = sendmsg(fd_.get(), &h, MSG_NOSIGNAL | MSG_DONTWAIT | (more ? MSG_MORE : 0));
+    int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (more ? MSG_MORE : 0);
+    ssize_t n;
+    if (count > 1 && total > small_write) {
+      msghdr h{};
+      h.msg_iov = vectors.data();
+      h.msg_iovlen = count;
+      n = sendmsg(fd_.get(), &h, flags);
+    } else {
+      std::array<char, small_write> joined;
+      const void* data = vectors[0].iov_base;
+      if (count > 1) {
+        auto* to = joined.data();
+        for (std::size_t i = 0; i < count; to += vectors[i++].iov_len)
+          std::memcpy(to, vectors[i].iov_base, vectors[i].iov_len);
+        data = joined.data();
+      }
+      n = send(fd_.get(), data, total, flags);
+    }
     if (n < 0) return failed_write();
     consumed(static_cast<std::size_t>(n));
     return io_result::progress;
@@ -340,7 +371,8 @@ private:
   std::deque<chunk> out_;
   std::size_t queued_ = 0;
   bool paused_ = false, finishing_ = false, shut_ = false, ended_ = false, peer_closed_ = false;
-  bool sends_file_ = false, flush_pending_ = false, read_pending_ = false, tls_wants_write_ = false;
+  bool sends_file_ = false, answering_ = false, flush_pending_ = false, read_pending_ = false,
+       tls_wants_write_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   poller poller_;
 };

@@ -32,7 +32,7 @@ struct facts {
 
 // A machine that is refused its boot gets an address all the same: its DHCP exchange goes on after the
 // refusal.
-std::string refusal(const boot_record& boot, const boot_evidence& evidence) {
+std::string refusal(const boot_record& boot) {
   int exchanges = 0;
   for (auto step = boot.steps.rbegin(); step != boot.steps.rend(); ++step) {
     auto stage = step->event.stage;
@@ -40,7 +40,7 @@ std::string refusal(const boot_record& boot, const boot_evidence& evidence) {
       return printable(step->event.detail.empty() ? std::string(to_string(stage)) : step->event.detail);
     if (stage > boot_stage::ack || (stage == boot_stage::discover && ++exchanges > 1)) break;
   }
-  return printable(evidence.refused);
+  return {};
 }
 
 bool is_transfer(boot_stage s) { return s >= boot_stage::tftp && s <= boot_stage::config; }
@@ -206,7 +206,7 @@ std::optional<diagnosis> diagnose(const boot_record& boot, const boot_evidence& 
     if (stage == boot_stage::tftp || stage == boot_stage::http) f.loader = true;
     if (stage == boot_stage::kernel || stage == boot_stage::uki) f.kernel = true;
   }
-  f.refused = refusal(boot, evidence);
+  f.refused = refusal(boot);
   for (const auto& r : rules) {
     if (boot.idle < r.patience || !r.applies(f)) continue;
     diagnosis out;

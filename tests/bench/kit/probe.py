@@ -56,6 +56,26 @@ class Tftp:
         sock.sendto(b"\0\5\0\0done\0", server)
 
 
+class Dns:
+    """A name's address (RFC 1035 §4.1)."""
+
+    def __init__(self, name):
+        labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
+        self._query = b"nl\1\0\0\1\0\0\0\0\0\0" + labels + b"\0\0\1\0\1"
+
+    def open(self):
+        return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    def ask(self, sock):
+        sock.sendto(self._query, (SERVER, 53))
+
+    def answered(self, data):
+        return data[:2] == b"nl" and len(data) > len(self._query)
+
+    def end(self, sock, server):
+        """An answer ends it."""
+
+
 class Http:
     def __init__(self, path, port=8080):
         self._request = f"GET {path} HTTP/1.1\r\nHost: {SERVER}\r\nConnection: close\r\n\r\n".encode()

@@ -1,4 +1,5 @@
--- A bastion for many machines at the same moment: firmware loads a loader over TFTP, iPXE the rest over HTTP.
+-- A bastion for many machines at the same moment: firmware loads a loader over TFTP, iPXE the rest over HTTP, and
+-- whoever is there already goes on asking for names.
 local netlab = require "netlab"
 
 local opt = netlab.args {
@@ -18,4 +19,10 @@ local boot = netlab.boot.service {
 
 netlab.http.server { listen = lan:at(8080), serve = { boot } }
 netlab.tftp.server { listen = lan:at(69), serve = { boot } }
-netlab.dhcp.server { network = lan, range = "10.64.0.1-10.64.255.254", lease = "12h", dns = "10.0.0.1", boot = boot }
+local dhcp = netlab.dhcp.server { network = lan, range = "10.64.0.1-10.64.255.254", lease = "12h", dns = "10.0.0.1", boot = boot }
+netlab.dns.server {
+  listen = lan:at(53),
+  upstreams = "10.0.0.2", -- nobody there: no name of the world is asked for
+  leases = dhcp,
+  records = { kernel = "10.0.0.1" },
+}

@@ -1,4 +1,4 @@
-"""A herd: 200 machines that boot at the same moment, 16 MiB each, with ordinary DHCP clients beside them.
+"""A herd: 200 machines that boot at the same moment, 16 MiB each, with ordinary DHCP and DNS clients beside them.
 
 There is no peer that does all of it; the goals are the design's own."""
 
@@ -50,15 +50,19 @@ def measure(cable, setting):
     late = Row("first byte, p99", "ms", "lower", [at_most(200)])
     alone = Row("DHCP alone, p99", "ms", "lower")
     beside = Row("DHCP beside the herd, p99", "ms", "lower", [at_most(50)])
+    names_alone = Row("DNS alone, p99", "ms", "lower")
+    names_beside = Row("DNS beside the herd, p99", "ms", "lower", [at_most(50)])
+    names_lost = Row("DNS, no answer", "queries", "lower", [at_most(0)])
     before = Row("memory before", "MiB", "lower")
     peak = Row("memory, most", "MiB", "lower", [at_most(64)])
     kinds = []
     if setting.netlab:
         kinds = [servers.netlab(setting.netlab, "herd", assets=assets, loader=assets / "loader.efi")]
-    turns = Turns(kinds, setting.rounds, [booted, whole, rate, cpu, median, late, alone, beside, before, peak])
+    turns = Turns(kinds, setting.rounds, [booted, whole, rate, cpu, median, late, alone, beside, names_alone,
+                                           names_beside, names_lost, before, peak])
 
     def once(kind):
-        server = kind.start(cable, setting.folder / "herd" / kind.name, [probe.Http("/boot.ipxe"), probe.Dhcp()])
+        server = kind.start(cable, setting.folder / "herd" / kind.name, [probe.Http("/boot.ipxe"), probe.Dhcp(), probe.Dns("kernel.bench.internal")])
         try:
             before.add(kind.name, server.usage.memory()["rss"])
             used = server.usage.cpu_seconds()
@@ -82,6 +86,9 @@ def measure(cable, setting):
             late.add(kind.name, result["first_byte_p99"])
             alone.add(kind.name, result["dhcp_alone_p99"])
             beside.add(kind.name, result["dhcp_beside_p99"])
+            names_alone.add(kind.name, result["dns_alone_p99"])
+            names_beside.add(kind.name, result["dns_beside_p99"])
+            names_lost.add(kind.name, result["dns_lost"])
         finally:
             server.stop()
     turns.each(once)

@@ -1,6 +1,7 @@
 """The laboratory of one test: a switch, a bastion that runs the server under test, and a folder of evidence."""
 
 import contextlib
+import json
 import os
 import pathlib
 import shutil
@@ -25,6 +26,7 @@ _PEER = {
     "files": {"boot": None},
     "kernel": {"boot": "kernel"},
     "uki": {"boot": "uki"},
+    "proxy": {"boot": "proxy"},
 }
 
 
@@ -35,11 +37,10 @@ def fixtures(*architectures):
     return pathlib.Path(done.stdout.strip().splitlines()[-1])
 
 
-def loaders(architecture):
-    """The folder with the boot loaders of Debian's packages, unpacked when it is not there."""
-    done = subprocess.run([str(REPOSITORY / "tests/fixtures/loaders"), architecture], stdout=subprocess.PIPE, text=True,
-                          check=True, timeout=600)
-    return pathlib.Path(done.stdout.strip().splitlines()[-1]) / f"loaders-{architecture}"
+def loaders(*architectures):
+    """Unpacks the boot loaders of Debian's packages when they are not there: loaders-ARCHITECTURE of the same folder."""
+    subprocess.run([str(REPOSITORY / "tests/fixtures/loaders"), *architectures], stdout=subprocess.DEVNULL, check=True,
+                   timeout=600)
 
 
 def place(source, target):
@@ -112,6 +113,13 @@ class Lab:
         """Closes the thing (its close or kill) with the laboratory."""
         self._open.callback(getattr(thing, "close", None) or thing.kill)
         return thing
+
+    def story(self, node):
+        """The steps of the node's boot as `netlab status` tells them."""
+        out = self.host.run(str(self.binary), "--state", str(self.state), "status", "--json")
+        boots = [boot for boot in json.loads(out)["boots"] if boot["node"] == node]
+        assert boots, out
+        return boots[0]["steps"]
 
     def evidence(self):
         """What a reader needs to see why a test failed."""

@@ -19,7 +19,7 @@ class Dnsmasq:
 
     def __init__(self, host, folder, scenario):
         """`scenario`: a dict with `address`, `range`, `lease` seconds, `nodes`, `files` (name to path, served by
-        TFTP and HTTP) and `boot`, one of None, "kernel", "uki"."""
+        TFTP and HTTP) and `boot`, one of None, "kernel", "uki", "proxy": the last gives no addresses."""
         self._folder = folder
         root = folder / "peer-root"
         root.mkdir(exist_ok=True)
@@ -35,10 +35,13 @@ class Dnsmasq:
         lines = [
             "port=0", "no-daemon", "interface=eth0", "bind-interfaces", "log-dhcp", "no-ping", "dhcp-authoritative",
             f"dhcp-leasefile={folder}/dnsmasq.leases", "user=root", "no-resolv", "no-hosts",
-            f"dhcp-range={first},{last},255.255.255.0,{max(seconds, 120)}",
-            f"dhcp-option=option:router,{address}", f"dhcp-option=option:dns-server,{address}", "domain=lab.internal",
             "enable-tftp", f"tftp-root={root}",
         ]
+        if scenario.get("boot") == "proxy":
+            lines.append(f"dhcp-range={address},proxy,255.255.255.0")
+        else:
+            lines += [f"dhcp-range={first},{last},255.255.255.0,{max(seconds, 120)}", "domain=lab.internal",
+                      f"dhcp-option=option:router,{address}", f"dhcp-option=option:dns-server,{address}"]
         if seconds < 120:  # the least dnsmasq grants; the moments that matter to a client can still be early
             lines += [f"dhcp-option-force=58,{seconds // 2}", f"dhcp-option-force=59,{seconds * 7 // 8}"]
         for node in scenario.get("nodes", []):
@@ -51,17 +54,20 @@ class Dnsmasq:
         self.http_log = Output(self._http.stdout, folder / "peer-http.log")
         self.process = host.popen("dnsmasq", f"--conf-file={config}", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self.log = Output(self.process.stdout, folder / "dnsmasq.log")
-        self.log.expect(r"TFTP root is|DHCP, IP range", 10)
+        self.log.expect(r"TFTP root is|DHCP, (IP range|proxy)", 10)
         self.http_log.expect("Serving HTTP", 10)
 
     @staticmethod
     def _boot(kind, base, root):
-        if kind == "kernel":
+        if kind in ("kernel", "proxy"):
             shutil.copyfile(_IPXE, root / "snponly.efi")
             (root / "boot.ipxe").write_text(
                 f"#!ipxe\nkernel {base}/vmlinuz initrd=initrd.gz console=ttyS0 panic=1 "
                 f"talos.config={base}/config?mac=${{mac:hexhyp}}\ninitrd {base}/initrd.gz\nboot\n")
-            return ["dhcp-userclass=set:ipxe,iPXE", "dhcp-boot=tag:!ipxe,snponly.efi", f"dhcp-boot=tag:ipxe,{base}/boot.ipxe"]
+            lines = ["dhcp-userclass=set:ipxe,iPXE", f"dhcp-boot=tag:ipxe,{base}/boot.ipxe"]
+            if kind == "kernel":
+                return lines + ["dhcp-boot=tag:!ipxe,snponly.efi"]
+            return lines + ["pxe-service=tag:!ipxe,x86-64_EFI,guest,snponly.efi", "pxe-service=ARM64_EFI,guest,linux.efi"]
         if kind == "uki":
             return ["dhcp-match=set:http,option:client-arch,19", "dhcp-match=set:http,option:client-arch,16",
                     "dhcp-boot=tag:!http,linux.efi", f"dhcp-boot=tag:http,{base}/linux.efi",

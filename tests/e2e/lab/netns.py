@@ -5,6 +5,7 @@ was killed can be swept up by the next one."""
 
 import contextlib
 import ctypes
+import itertools
 import os
 import re
 import signal
@@ -118,11 +119,10 @@ class Host(Namespace):
 class Network:
     """A switch and the hosts on it.  Use as a context manager; leaving it ends every process inside."""
 
-    _count = 0
+    _numbers = itertools.count(1)  # several threads make networks
 
     def __init__(self):
-        Network._count += 1
-        self._stem = f"{PREFIX}{os.getpid()}-{Network._count}"
+        self._stem = f"{PREFIX}{os.getpid()}-{next(Network._numbers)}"
         self._ports = 0
         self._members = []
         self.switch = self._add(Namespace(f"{self._stem}-switch"))

@@ -13,6 +13,9 @@ _HTTP_ONLY = [("opt/org.tianocore/IPv4PXESupport", "n"), ("opt/org.tianocore/IPv
               ("opt/org.tianocore/IPv6Support", "n")]
 _PXE_ONLY = [("opt/org.tianocore/IPv6PXESupport", "n"), ("opt/org.tianocore/IPv6Support", "n")]
 
+# Firmware that checks signatures keeps its variables where only it can write.
+_GUARDED = ["-machine", "q35,smm=on", "-cpu", "max", "-global", "driver=cfi.pflash01,property=secure,value=on"]
+
 _MACHINES = {
     "amd64": {
         "emulator": "qemu-system-x86_64",
@@ -49,9 +52,23 @@ _MACHINES = {
     },
     "amd64-secure": {
         "emulator": "qemu-system-x86_64",
-        "machine": ["-machine", "q35,smm=on", "-cpu", "max", "-global", "driver=cfi.pflash01,property=secure,value=on"],
+        "machine": _GUARDED,
         "code": "/usr/share/OVMF/OVMF_CODE_4M.ms.fd",
         "variables": "/usr/share/OVMF/OVMF_VARS_4M.ms.fd",
+    },
+    # With keys of the firmware's own package enrolled, whose secret half comes with them.
+    "amd64-snakeoil": {
+        "emulator": "qemu-system-x86_64",
+        "machine": _GUARDED,
+        "code": "/usr/share/OVMF/OVMF_CODE_4M.snakeoil.fd",
+        "variables": "/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd",
+    },
+    # 32-bit UEFI on a processor that has 64 bits, as some tablets and mini-PCs have it.
+    "i386": {
+        "emulator": "qemu-system-x86_64",
+        "machine": _GUARDED,
+        "code": "/usr/share/OVMF/OVMF32_CODE_4M.secboot.fd",
+        "variables": "/usr/share/OVMF/OVMF32_VARS_4M.fd",
     },
 }
 

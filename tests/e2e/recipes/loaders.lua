@@ -4,6 +4,7 @@ local netlab = require "netlab"
 local opt = netlab.args {
   { name = "state", type = "path", help = "folder for leases and assets" },
   { name = "loader", type = "string", default = "auto", help = "what stands between firmware and kernel" },
+  { name = "uki", type = "string", default = "", help = "a unified kernel image instead" },
 }
 netlab.state(opt.state)
 
@@ -25,7 +26,7 @@ end
 local boot = netlab.boot.service {
   assets = "assets",
   profiles = {
-    guest = {
+    guest = opt.uki ~= "" and { uki = opt.uki, loader = opt.loader, config = "machines/worker.yaml" } or {
       amd64 = guest("amd64", "ttyS0"),
       arm64 = guest("arm64", "ttyAMA0"),
       loader = opt.loader,

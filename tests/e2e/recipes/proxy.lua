@@ -4,6 +4,7 @@ local netlab = require "netlab"
 local opt = netlab.args {
   { name = "state", type = "path", help = "folder for assets" },
   { name = "option43", type = "string", default = "auto", help = "to virtual-2" },
+  { name = "loader", type = "string", default = "auto", help = "what stands between firmware and kernel" },
 }
 netlab.state(opt.state)
 
@@ -28,6 +29,7 @@ local boot = netlab.boot.service {
         },
       },
       arm64 = { uki = "arm64/linux.efi" },
+      loader = opt.loader,
       config = "machines/worker.yaml",
     },
   },
