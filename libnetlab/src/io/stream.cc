@@ -258,7 +258,7 @@ private:
 
   // Text chunks up to the next file leave in one call; MSG_MORE joins them with the file that follows.
   io_result flush_text() {
-    std::array<iovec, 16> vectors;
+    std::array<iovec, 16> vectors{};
     std::size_t count = 0, total = 0;
     bool more = false;
     for (auto& c : out_) {
