@@ -346,6 +346,7 @@ function netlab.boot.raspberry(options) end
 ---@field groups? netlab.boot.service.options.groups[] who boots what: a function that says yes wins, then most selectors, then the recipe's order; no match is the default
 ---@field url? string the address of this service for clients; by default the one that each client asked
 ---@field ipxe? table<string, string> iPXE programs by what runs them (bios, amd64, arm64 …) instead of Debian's
+---@field ipxe_ipv6? "skip"|"wait" iPXE configures IPv6 beside IPv4, and waits 16 s where no router answers it: tell it that there is nothing to configure (skip), or not (wait) (default "skip")
 ---@field grub? table<string, string> GRUB's netboot images by processor (amd64, arm64, i386 …) instead of Debian's
 ---@field shim? table<string, string> signed shims by processor instead of Debian's
 ---@field stub? table<string, string> systemd's EFI stubs by processor (amd64, arm64), for images assembled from kernel and initrd
@@ -739,7 +740,7 @@ function netlab.boot.ipxe(settings) end
 ---@field name? string how messages call it
 ---@field timeout? string for one answer; the task is cancelled then (default "30s")
 
----What machines boot, decided request by request: an element of boot.service's `sources`. function(request) may wait; it returns text, { text | file, content_type, stage, shown }, nil when the next source or the recipe's own profiles shall answer, or nil and why (404; the log and the node's timeline say why). stage is what the answer is to the boot (script, config, kernel, initrd, uki), shown its name in the timeline. request is { path, query = { … }, raw_query, node = { name, mac, uuid, serial, role, ip, arch, firmware, labels }, boot_url, protocol, client, server, head, secure, user_agent }.
+---What machines boot, decided request by request: an element of boot.service's `sources`. function(request) may wait; it returns text, { text | file, content_type, stage, shown }, nil when the next source or the recipe's own profiles shall answer, or nil and why (404; the log and the node's timeline say why). stage is what the answer is to the boot (script, config, kernel, initrd, uki), shown its name in the timeline. request is { path, query = { … }, raw_query, node (the machine, as a group's match function gets it), boot_url, protocol, client, server, head, secure, user_agent }.
 ---@param fn function
 ---@param options? netlab.boot.source.options
 ---@return boot.source

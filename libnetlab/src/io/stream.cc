@@ -277,16 +277,14 @@ private:
       h.msg_iov = vectors.data();
       h.msg_iovlen = count;
       n = sendmsg(fd_.get(), &h, flags);
-    } else {
+    } else if (count > 1) {
       std::array<char, small_write> joined;
-      const void* data = vectors[0].iov_base;
-      if (count > 1) {
-        auto* to = joined.data();
-        for (std::size_t i = 0; i < count; to += vectors[i++].iov_len)
-          std::memcpy(to, vectors[i].iov_base, vectors[i].iov_len);
-        data = joined.data();
-      }
-      n = send(fd_.get(), data, total, flags);
+      auto* to = joined.data();
+      for (std::size_t i = 0; i < count; to += vectors[i++].iov_len)
+        std::memcpy(to, vectors[i].iov_base, vectors[i].iov_len);
+      n = send(fd_.get(), joined.data(), total, flags);
+    } else {
+      n = send(fd_.get(), out_.front().text().data(), total, flags);
     }
     if (n < 0) return failed_write();
     consumed(static_cast<std::size_t>(n));
