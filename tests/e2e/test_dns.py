@@ -25,7 +25,7 @@ QUESTIONS = [
 def kdig(host, server, name, kind, *options):
     """Status, answers (sorted, without TTL) and flags."""
     out = host.run("kdig", f"@{server}", "+nocrypto", "+time=8", "+retry=0", *options, name, kind, check=False, timeout=30)
-    status = re.search(r"status: (\w+)", out)
+    status = re.search(r"HEADER<<-.* status: (\w+)", out)
     assert status, f"kdig {name} {kind} @{server}: {out}"
     flags = re.search(r"Flags: ([\w ]*);", out)
     answers = []

@@ -4,6 +4,6 @@
 namespace netlab::dns {
 
 extern const netlab::message msg_upstream_down, msg_upstream_up, msg_rebind, msg_waiting_for_address,
-    msg_no_socket, msg_bootstrap_failed;
+    msg_no_socket, msg_bootstrap_failed, msg_bogus;
 
 } // namespace netlab::dns

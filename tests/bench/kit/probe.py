@@ -56,6 +56,32 @@ class Tftp:
         sock.sendto(b"\0\5\0\0done\0", server)
 
 
+class Dns:
+    """An A query.  `blocked`: only an answer counts that blocks, by the null address or by NXDOMAIN."""
+
+    def __init__(self, name, blocked=False, address=SERVER):
+        self._query = struct.pack("!6H", 0x6e6c, 0x0100, 1, 0, 0, 0) + \
+            b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0\0\1\0\1"
+        self._blocked, self._address = blocked, address
+
+    def open(self):
+        return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    def ask(self, sock):
+        sock.sendto(self._query, (self._address, 53))
+
+    def answered(self, data):
+        if len(data) < 12 or data[:2] != self._query[:2] or not data[2] & 0x80:
+            return False
+        code, answers = data[3] & 15, struct.unpack_from("!H", data, 6)[0]
+        if not self._blocked:
+            return code in (0, 5)
+        return code == 3 or (code == 0 and answers == 1 and data[len(self._query) + 12:][:4] == bytes(4))
+
+    def end(self, sock, server):
+        """Nothing waits."""
+
+
 class Http:
     def __init__(self, path, port=8080):
         self._request = f"GET {path} HTTP/1.1\r\nHost: {SERVER}\r\nConnection: close\r\n\r\n".encode()
