@@ -8,6 +8,7 @@ local opt = netlab.args {
   { name = "forward", type = "string", default = "", help = "address of the resolver for corp.example" },
   { name = "ca", type = "path", help = "certificates that upstreams may show" },
   { name = "hosts", type = "path", help = "a hosts file" },
+  { name = "cache", type = "string", default = "", help = "anything: keep answers over restarts" },
   { name = "anchor", type = "string", default = "", help = "the root's DS data: validate by it" },
   { name = "certificate", type = "path", help = "for DNS over HTTPS" },
   { name = "key", type = "path", help = "the certificate's" },
@@ -52,6 +53,7 @@ local dns = netlab.dns.server {
   hosts = opt.hosts,
   forward = forward,
   workers = opt.workers,
+  cache = { save = opt.cache ~= "" },
   dnssec = opt.anchor ~= "" and { anchors = { ["."] = opt.anchor } },
   records = {
     registry = "10.77.0.1",
