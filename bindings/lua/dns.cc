@@ -5,10 +5,12 @@
 
 #include "api.h"
 #include "bindings.h"
+#include "borrowed_call.h"
 #include "dns_filter.h"
 #include "dns_records.h"
 #include "host.h"
 #include "lease_source.h"
+#include "netlab/dns_over_https.h"
 #include "netlab/dns_server.h"
 #include "netlab/files.h"
 #include "netlab/text.h"
@@ -29,7 +31,7 @@ std::uint32_t whole_seconds(duration d) {
   return static_cast<std::uint32_t>(std::clamp<std::int64_t>(count, 0, 0x7fffffff));
 }
 
-class dns_service final : public service {
+class dns_service final : public service, public http_answerer {
 public:
   listen_list listen;
   dns::server_config settings;
@@ -42,10 +44,12 @@ public:
   std::shared_ptr<const dns::route_table> routes;
   std::size_t workers = 1;
   dns_filter_settings filtering;
+  bool save_cache = false;
 
   ~dns_service() override {
     for (auto& w : workers_)
       if (w->loop) w->loop->stop();
+    serving_ = false;
     if (alive_) *alive_ = false;
   }
 
@@ -61,6 +65,8 @@ public:
         for (const auto& l : listen)
           if (u.host.empty() && u.address == l.endpoint && u.address.port != 0)
             return fail(errc::invalid, "\"" + u.text + "\" is this server itself", "upstreams");
+    if (save_cache && h.state_folder().empty())
+      return fail(errc::invalid, "answers are kept in the state folder: call netlab.state first", "cache");
     auto names = fixed_names();
     if (!names) return tl::unexpected(names.error());
     return dns::check(settings.engine);
@@ -108,6 +114,7 @@ public:
       auto begun = call(*w, [&]() -> result<void> {
         w->server = std::make_unique<dns::server>(*w->world, settings);
         w->server->use(now_valid);
+        if (save_cache) load_cache(*w, i);
         return w->server->start();
       });
       if (!begun) {
@@ -126,6 +133,7 @@ public:
       }
       workers_.push_back(std::move(w));
     }
+    serving_ = true;
     for (const auto& each : leases)
       if (auto* source = dynamic_cast<lease_source*>(each.get()))
         source->on_leases_changed([this] { leases_changed(); });
@@ -136,6 +144,8 @@ public:
   }
 
   void drain(std::function<void()> done) override {
+    serving_ = false;
+    if (save_cache) store_caches();
     gather_.cancel();
     watches_.clear();
     if (filter_) filter_->stop();
@@ -158,6 +168,7 @@ public:
     dns::engine_counts sum;
     std::size_t answers = 0, bytes = 0;
     json upstreams = json::array();
+    std::string last_bogus;
     for (std::size_t i = 0; i < workers_.size(); ++i) {
       auto s = on(*workers_[i], [](dns::server& server) { return server.status(); });
       sum.queries += s.counts.queries;
@@ -166,6 +177,10 @@ public:
       sum.failures += s.counts.failures;
       answers += s.cached_answers;
       bytes += s.cached_bytes;
+      sum.secure += s.counts.secure;
+      sum.insecure += s.counts.insecure;
+      sum.bogus += s.counts.bogus;
+      if (!s.last_bogus.empty()) last_bogus = s.last_bogus;
       if (i > 0) continue;
       for (const auto& u : s.upstreams) {
         json entry = {
@@ -182,8 +197,45 @@ public:
                 {"cache_bytes", bytes},
                 {"names", (fixed_ ? fixed_->size() : 0) + (dynamic_ ? dynamic_->size() : 0)},
                 {"upstreams", std::move(upstreams)}};
+    if (settings.engine.dnssec.validate) {
+      out["dnssec"] = {{"secure", sum.secure}, {"insecure", sum.insecure}, {"bogus", sum.bogus}};
+      if (!last_bogus.empty()) out["dnssec"]["last_bogus"] = printable(last_bogus);
+    }
     if (filter_) out["filter"] = filter_->status();
     return out;
+  }
+
+  bool fits(std::string_view kind) const override { return kind == "http.entry"; }
+  std::string http_prefix() const override { return std::string(dns::doh_path); }
+  std::string http_objection(bool tls) const override {
+    return tls ? "" : "DNS over HTTPS needs a certificate: give the server tls = { certificate, key }";
+  }
+  void answer_http(std::shared_ptr<borrowed_call> asked) override {
+    const auto& c = *asked->call;
+    auto q = dns::read_doh(c.method, c.query, c.header("content-type"), c.body);
+    if (q.refusal != 0) {
+      http_reply r;
+      r.status = q.refusal;
+      if (q.refusal == 405) r.headers = {{"Allow", "GET, POST"}};
+      return asked->reply(std::move(r));
+    }
+    auto next = turn_.fetch_add(1, std::memory_order_relaxed);
+    if (!*alive_ || !serving_) return asked->reply({503, "text/plain; charset=utf-8", {}, std::string()});
+    auto& w = *workers_[next % workers_.size()];
+    w.world->scheduler.post([raw = &w, bytes = std::move(q.bytes), client = c.client, asked, alive = alive_] {
+      if (!*alive) return;
+      raw->server->ask(bytes, client, [asked](byte_view reply) {
+        http_reply r;
+        if (reply.empty()) { // the server is going
+          r.status = 503;
+          return asked->reply(std::move(r));
+        }
+        r.content_type = dns::doh_content_type;
+        r.headers = {{"Cache-Control", "max-age=" + std::to_string(dns::doh_max_age(reply))}};
+        r.body = std::string(as_text(reply));
+        asked->reply(std::move(r));
+      });
+    });
   }
 
   void flush() {
@@ -214,6 +266,27 @@ private:
   }
 
   void stop_workers() { workers_.clear(); }
+
+  std::string cache_path(std::size_t index) const {
+    return host_->state_path(name() + ".answers-" + std::to_string(index));
+  }
+  // A file that is not there, damaged or of other upstreams is as good as an empty cache.
+  void load_cache(const worker& w, std::size_t index) {
+    auto saved = w.world->files.read(cache_path(index), 4 * settings.engine.cache_bytes);
+    if (!saved) return;
+    auto count = w.server->load_cache(as_bytes(*saved));
+    w.world->log.write(log_level::debug, name() + ": " + std::to_string(count) + " answers kept from before",
+                       {});
+  }
+  void store_caches() {
+    for (std::size_t i = 0; i < workers_.size(); ++i) {
+      auto bytes = on(*workers_[i], [](dns::server& s) { return s.save_cache(); });
+      auto written = host_->world().files.write(cache_path(i), as_text(bytes), 0600);
+      if (!written)
+        host_->world().log.write(log_level::warn,
+                                 name() + ": answers are not kept: " + written.error().message, {});
+    }
+  }
 
   // The recipe's records, then what hosts files say, then the addresses that are reserved for nodes: what
   // comes first wins.
@@ -415,6 +488,9 @@ private:
   std::vector<std::shared_ptr<void>> watches_;
   std::shared_ptr<std::atomic<bool>> alive_ = std::make_shared<std::atomic<bool>>(true);
   std::vector<std::unique_ptr<worker>> workers_;
+  // For the HTTP server's loop: whether workers_ is whole, and whose turn it is.
+  std::atomic<bool> serving_{false};
+  std::atomic<std::size_t> turn_{0};
 };
 
 schema server_schema() {
@@ -450,7 +526,15 @@ schema server_schema() {
                "DHCP servers whose clients get names for as long as they hold a lease"),
       with_default("ttl", type::duration(), "5m", "of our own records, unless they say otherwise"),
       with_default("workers", type::integer(1, 64), 1, "threads that answer, each with a cache of its own"),
-      with_default("cache", type::size(), "4MiB", "memory for answers, of each worker"),
+      with_default("cache",
+                   type::one_of({type::size(),
+                                 type::table({
+                                     with_default("size", type::size(), "4MiB", "memory, of each worker"),
+                                     with_default("save", type::boolean(), true,
+                                                  "keep answers in the state folder over restarts"),
+                                 })}),
+                   "4MiB",
+                   "memory for answers, of each worker; { save = true } keeps them over restarts as well"),
       with_default("min_ttl", type::duration(), "0s", "the least time that an answer is kept"),
       with_default("max_ttl", type::duration(), "24h", "the longest time that an answer is kept"),
       with_default("max_negative_ttl", type::duration(), "1h", "the same for \"no such name\""),
@@ -483,6 +567,21 @@ schema server_schema() {
                }),
                "DNS over TLS for clients"),
   };
+  s.options.push_back(optional(
+      "dnssec",
+      type::one_of(
+          {type::boolean(),
+           type::table({
+               optional("anchors", type::map(type::one_of({type::string(), type::list(type::string())})),
+                        "keys that are trusted, by zone, instead of the root's: the data of DS or DNSKEY "
+                        "records, { [\"corp.example\"] = \"12345 13 2 49fd…\" }; with \".\" left out, "
+                        "only what lies below these is validated"),
+               optional("negative", type::list(type::string()),
+                        "zones whose broken signatures are not looked at"),
+           })}),
+      "validate what upstreams answer, by the root zone's keys: what is forged or broken is SERVFAIL, what "
+      "is "
+      "proven has the AD bit; names of our own and forwarded zones without an anchor are left alone"));
   for (auto& field : dns_filter_fields()) s.options.push_back(std::move(field));
   s.example = "netlab.dns.server {\n"
               "  listen = lan:at(53), domain = \"lab.internal\", nodes = nodes, leases = { dhcp },\n"
@@ -504,6 +603,42 @@ result<dns::upstream_group> read_group(const std::vector<std::string>& texts, co
   if (out.members.empty()) return fail(errc::invalid, "the list is empty", option);
   if (auto fine = out.check(); !fine) return fail(errc::invalid, fine.error().message, option);
   return out;
+}
+
+result<void> read_dnssec(const options& o, dns::dnssec_settings& out) {
+  const auto* given = o.find("dnssec");
+  if (!given) return {};
+  out.anchors = dns::root_anchors();
+  if (given->is<bool>()) {
+    out.validate = given->as<bool>();
+    return {};
+  }
+  out.validate = true;
+  const auto& t = given->as<options>();
+  if (auto anchors = t.maybe<value_map>("anchors")) {
+    out.anchors.clear();
+    for (const auto& item : anchors->items) {
+      auto at = "dnssec.anchors." + item.name;
+      auto zone = dns::name::parse(item.name);
+      if (!zone) return fail(errc::invalid, zone.error().message, at);
+      std::vector<std::string> texts;
+      if (item.value.is<std::string>()) texts.push_back(item.value.as<std::string>());
+      if (item.value.is<value_list>())
+        for (const auto& each : item.value.as<value_list>()) texts.push_back(each.as<std::string>());
+      for (const auto& text : texts) {
+        auto anchor = dns::trust_anchor::parse(*zone, text);
+        if (!anchor) return fail(errc::invalid, anchor.error().message, at);
+        out.anchors.push_back(std::move(*anchor));
+      }
+    }
+    if (out.anchors.empty()) return fail(errc::invalid, "no anchor is given", "dnssec.anchors");
+  }
+  for (const auto& text : t.list<std::string>("negative")) {
+    auto zone = dns::name::parse(text);
+    if (!zone) return fail(errc::invalid, zone.error().message, "dnssec.negative");
+    out.negative.push_back(zone->lower());
+  }
+  return {};
 }
 
 result<object_ptr> create_server(host&, const options& o) {
@@ -575,7 +710,13 @@ result<object_ptr> create_server(host&, const options& o) {
   out->leases = o.list<object_ptr>("leases");
   out->workers = static_cast<std::size_t>(o.get<std::int64_t>("workers"));
 
-  e.cache_bytes = o.get<byte_size>("cache").bytes;
+  const auto& cache = *o.find("cache");
+  if (cache.is<options>()) {
+    e.cache_bytes = cache.as<options>().get<byte_size>("size").bytes;
+    out->save_cache = cache.as<options>().get<bool>("save");
+  } else {
+    e.cache_bytes = cache.as<byte_size>().bytes;
+  }
   e.min_ttl = whole_seconds(o.get<duration>("min_ttl"));
   e.max_ttl = whole_seconds(o.get<duration>("max_ttl"));
   e.max_negative_ttl = whole_seconds(o.get<duration>("max_negative_ttl"));
@@ -588,6 +729,7 @@ result<object_ptr> create_server(host&, const options& o) {
     e.clients.push_back({single, static_cast<std::uint8_t>(single.is_v4() ? 32 : 128)});
   e.queries_per_second = o.maybe<double>("rate_limit").value_or(0);
   e.burst = o.maybe<double>("rate_burst").value_or(10 * e.queries_per_second);
+  if (auto ok = read_dnssec(o, e.dnssec); !ok) return tl::unexpected(ok.error());
   auto filtering = read_dns_filter(o);
   if (!filtering) return tl::unexpected(filtering.error());
   e.blocked = filtering->blocking;

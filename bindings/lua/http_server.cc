@@ -6,6 +6,7 @@
 
 #include "api.h"
 #include "bindings.h"
+#include "borrowed_call.h"
 #include "bytes_loop.h"
 #include "handle.h"
 #include "host.h"
@@ -25,19 +26,6 @@ public:
   shared_reference handler;    // route
   std::string default_name() const override { return prefix; }
   bool fits(std::string_view kind) const override { return kind == "http.entry"; }
-};
-
-// A call that a recipe's handler answers. The call belongs to the bytes loop and goes back there to end.
-struct borrowed_call {
-  http_call_ptr call;
-  scheduler& home;
-  borrowed_call(http_call_ptr c, scheduler& s) : call(std::move(c)), home(s) {}
-  ~borrowed_call() {
-    home.post([c = std::move(call)] {});
-  }
-  void reply(http_reply r) {
-    home.post([c = call, r = std::move(r)]() mutable { c->reply(std::move(r)); });
-  }
 };
 
 http_reply read_reply(lua_State* L, int first) {
@@ -177,6 +165,13 @@ private:
     if (source_)
       if (auto ok = server_->serve("/", *source_); !ok) return ok;
     for (const auto& e : entries) {
+      if (auto* self = dynamic_cast<http_answerer*>(e.get())) {
+        auto ok = server_->handle(self->http_prefix(), [&h, e, self](http_call_ptr c) {
+          self->answer_http(std::make_shared<borrowed_call>(std::move(c), h.bytes().scheduler));
+        });
+        if (!ok) return ok;
+        continue;
+      }
       auto* route = dynamic_cast<http_route*>(e.get());
       if (!route) continue;
       result<void> ok;
@@ -224,8 +219,10 @@ schema server_schema() {
   s.options = {
       optional("name", type::string(), "how messages and commands call it"),
       required("listen", type::listen(), "where: \"addr:port\", lan:at(port), or a list of them"),
-      required("serve", type::list(type::handle("asset.source|http.entry")),
-               "what: boot services, netlab.http.files, netlab.http.route and netlab.assets.handler"),
+      required(
+          "serve", type::list(type::handle("asset.source|http.entry")),
+          "what: boot services, netlab.http.files, netlab.http.route, netlab.assets.handler, and DNS servers "
+          "(DNS over HTTPS, at /dns-query)"),
       optional("tls",
                type::table({required("certificate", type::path(), "certificate chain, PEM"),
                             required("key", type::path(), "private key, PEM")}),
@@ -255,6 +252,10 @@ result<object_ptr> create_server(host&, const options& o) {
   out->limits.connections = static_cast<std::size_t>(o.get<std::int64_t>("connections"));
   out->limits.connections_per_client =
       static_cast<std::size_t>(o.get<std::int64_t>("connections_per_client"));
+  for (const auto& e : out->entries)
+    if (auto* self = dynamic_cast<http_answerer*>(e.get()))
+      if (auto why = self->http_objection(out->tls.has_value()); !why.empty())
+        return fail(errc::invalid, why, "serve");
   if (!out->tls)
     for (const auto& e : out->entries)
       if (auto* source = dynamic_cast<served_source*>(e.get()))

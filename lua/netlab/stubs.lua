@@ -549,10 +549,18 @@ function netlab.dns.pihole(options) end
 ---@field ttl? string instead of the server's
 ---@field ptr_back? boolean whether its addresses lead back to it (default true)
 
+---@class netlab.dns.server.options.cache
+---@field size? string memory, of each worker (default "4MiB")
+---@field save? boolean keep answers in the state folder over restarts (default true)
+
 ---@class netlab.dns.server.options.tls
 ---@field certificate string its chain, PEM (required)
 ---@field key string its key, PEM (required)
 ---@field listen string|netlab.listen|(string|netlab.listen)[] where, usually port 853 (required)
+
+---@class netlab.dns.server.options.dnssec
+---@field anchors? table<string, string|string[]> keys that are trusted, by zone, instead of the root's: the data of DS or DNSKEY records, { ["corp.example"] = "12345 13 2 49fd…" }; with "." left out, only what lies below these is validated
+---@field negative? string[] zones whose broken signatures are not looked at
 
 ---@class netlab.dns.server.options.blocklists
 ---@field name? string how groups and statistics call it
@@ -595,7 +603,7 @@ function netlab.dns.pihole(options) end
 ---@field leases? netlab.dhcp.server|netlab.dhcp.server[] DHCP servers whose clients get names for as long as they hold a lease
 ---@field ttl? string of our own records, unless they say otherwise (default "5m")
 ---@field workers? integer threads that answer, each with a cache of its own (default 1)
----@field cache? string memory for answers, of each worker (default "4MiB")
+---@field cache? string|netlab.dns.server.options.cache memory for answers, of each worker; { save = true } keeps them over restarts as well (default "4MiB")
 ---@field min_ttl? string the least time that an answer is kept (default "0s")
 ---@field max_ttl? string the longest time that an answer is kept (default "24h")
 ---@field max_negative_ttl? string the same for "no such name" (default "1h")
@@ -609,6 +617,7 @@ function netlab.dns.pihole(options) end
 ---@field rebind_protection? boolean leave private addresses out of what `upstreams` answer (default false)
 ---@field rebind_allow? string|string[] domains that may lead to private addresses
 ---@field tls? netlab.dns.server.options.tls DNS over TLS for clients
+---@field dnssec? boolean|netlab.dns.server.options.dnssec validate what upstreams answer, by the root zone's keys: what is forged or broken is SERVFAIL, what is proven has the AD bit; names of our own and forwarded zones without an anchor are left alone
 ---@field blocklists? (string|string|netlab.dns.server.options.blocklists)[] names that are not answered: URLs and files of hosts, plain names, "*.name", "||name^" with "@@" and regular expressions, or { url | path | rules, name, subdomains, refresh }
 ---@field allowlists? (string|string|netlab.dns.server.options.allowlists)[] exceptions from every block list, in the same formats
 ---@field lists_refresh? string how often the lists of URLs are asked for again (default "24h")
@@ -629,7 +638,7 @@ function netlab.dns.server(options) end
 ---@class netlab.http.server.options
 ---@field name? string how messages and commands call it
 ---@field listen string|netlab.listen|(string|netlab.listen)[] where: "addr:port", lan:at(port), or a list of them (required)
----@field serve (netlab.asset.source|netlab.http.entry)[] what: boot services, netlab.http.files, netlab.http.route and netlab.assets.handler (required)
+---@field serve (netlab.asset.source|netlab.http.entry)[] what: boot services, netlab.http.files, netlab.http.route, netlab.assets.handler, and DNS servers (DNS over HTTPS, at /dns-query) (required)
 ---@field tls? netlab.http.server.options.tls serve HTTPS with this certificate
 ---@field header_limit? string request line and headers (default "16KiB")
 ---@field body_limit? string of a request, for handlers (default "1MiB")

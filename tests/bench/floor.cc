@@ -1,4 +1,4 @@
-// netlab-floor dhcp|tftp|http|udp [--option value]...: the bare reflectors of floor.h.
+// netlab-floor dhcp|dns|tftp|http|udp [--option value]...: the bare reflectors of floor.h.
 #include "floor.h"
 
 #include <netinet/in.h>
@@ -40,7 +40,8 @@ int main(int argc, char** argv) {
   bench::arguments options(argc, argv, 2);
   if (what == "udp") bench::floor_udp(options);
   if (what == "dhcp") bench::floor_dhcp(options);
+  if (what == "dns") bench::floor_dns(options);
   if (what == "tftp") bench::floor_tftp(options);
   if (what == "http") bench::floor_http(options);
-  bench::die("netlab-floor dhcp|tftp|http|udp [--option value]...");
+  bench::die("netlab-floor dhcp|dns|tftp|http|udp [--option value]...");
 }

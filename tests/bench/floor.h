@@ -9,6 +9,10 @@ namespace bench {
 // --address IP --port N: sends every datagram back.
 [[noreturn]] void floor_udp(arguments options);
 
+// --address IP, port 53: every query comes back as an answer. With --upstream IP: every query goes there, and
+// its answer comes back.
+[[noreturn]] void floor_dns(arguments options);
+
 // --interface NAME --address IP: OFFER for DISCOVER, ACK for REQUEST; no lease is kept.
 [[noreturn]] void floor_dhcp(arguments options);
 

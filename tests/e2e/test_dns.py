@@ -1,11 +1,13 @@
 """DNS: dig and kdig get the same from netlab as from the resolvers behind it, and the lab's own names from nowhere else."""
 
+import json
 import re
+import subprocess
 import time
 
 import pytest
 
-from lab import bastion, clients, resolvers
+from lab import bastion, clients, odd_upstream, process, resolvers
 
 pytestmark = [pytest.mark.netlab_only, pytest.mark.needs("dig", "kdig", "unbound", "openssl", "dnsmasq")]
 
@@ -25,7 +27,7 @@ QUESTIONS = [
 def kdig(host, server, name, kind, *options):
     """Status, answers (sorted, without TTL) and flags."""
     out = host.run("kdig", f"@{server}", "+nocrypto", "+time=8", "+retry=0", *options, name, kind, check=False, timeout=30)
-    status = re.search(r"status: (\w+)", out)
+    status = re.search(r"HEADER<<-.* status: (\w+)", out)
     assert status, f"kdig {name} {kind} @{server}: {out}"
     flags = re.search(r"Flags: ([\w ]*);", out)
     answers = []
@@ -165,6 +167,32 @@ def test_uplink_dies_and_returns(lab, client):
     assert answers(client, "registry.lab.internal") == ("NOERROR", ["10.77.0.1"])
     upstream.thaw()
     until("mail.example.org", ("NOERROR", ["192.0.2.25"]))
+
+
+def test_upstream_that_lies_and_is_slow(lab, client):
+    """Forged replies at once, the true one after three seconds: only that one counts, and the status says how it is."""
+    isp = lab.network.host("isp", f"{resolvers.ADDRESS}/24")
+    odd = isp.popen("/usr/bin/python3", odd_upstream.__file__, resolvers.ADDRESS, "3", stdout=subprocess.PIPE)
+    try:
+        assert odd.stdout.readline() == b"ready\n"
+        server = lab.start("dns", cache="kept")
+        begun = time.monotonic()
+        asked = [client.popen("kdig", f"@{SERVER}", "+time=8", "+retry=0", "+short", f"n{number}.example.org", "A", stdout=subprocess.PIPE)
+                 for number in range(5)]
+        found = {one.communicate(timeout=20)[0].decode().strip() for one in asked}
+        assert found == {odd_upstream.TRUE}
+        assert time.monotonic() - begun >= 3
+        assert answers(client, "n0.example.org") == ("NOERROR", [odd_upstream.TRUE])  # kept
+        status = json.loads(lab.host.run(str(lab.binary), "--state", str(lab.state), "status", "--json"))
+        upstream, = next(s for s in status["services"] if s["kind"] == "dns.server")["status"]["upstreams"]
+        assert upstream["ms"] > 2000 or not upstream["up"]
+    finally:
+        process.kill_group(odd)
+        odd.wait(10)
+    # Answers outlive a restart, with nobody to ask.
+    assert server.stop() == 0
+    lab.start("dns", cache="kept")
+    assert answers(client, "n3.example.org") == ("NOERROR", [odd_upstream.TRUE])
 
 
 def test_certificate_of_another_is_refused(lab, upstream, client):

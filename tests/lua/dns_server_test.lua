@@ -23,9 +23,11 @@ test.case("good options", function()
         all = { a = "10.0.0.4", aaaa = "fd00::4", txt = { "one", '"two" "three"' }, mx = "10 all", caa = '0 issue "x.example"',
                 ns = "all", srv = "1 2 3 all", ttl = "1h", ptr_back = false },
       },
-      hosts = "hosts", ttl = "1m", workers = 2, cache = "16MiB", min_ttl = "10s", max_ttl = "1h", max_negative_ttl = "1m",
+      hosts = "hosts", ttl = "1m", workers = 2, cache = { size = "16MiB", save = false }, min_ttl = "10s", max_ttl = "1h", max_negative_ttl = "1m",
       stale = "0s", prefetch = false, udp_size = 1400, clients = { "10.0.0.0/8", "fd00::1" }, rate_limit = 100, rate_burst = 200,
       special_domains = false, rebind_protection = true, rebind_allow = { "home.example.org" },
+        dnssec = { anchors = { ["."] = { "20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D" },
+                               ["corp.example"] = "12345 13 2 " .. ("49fd"):rep(16) }, negative = { "broken.example" } },
     }
   ]]
   test.equal(checked.messages, {})
@@ -46,7 +48,10 @@ netlab.dns.server { listen = "127.0.0.1:53", upstreams = "1.1.1.1", min_ttl = "2
 netlab.dns.server { listen = "127.0.0.1:53", upstreams = "1.1.1.1", upstream = "x" }
 netlab.dns.server { listen = "127.0.0.1:5301", upstreams = "tls://dns.quad9.net" }
 netlab.dns.server { listen = "127.0.0.1:5302", upstreams = "1.1.1.1", records = { www = { cname = "a", a = "10.0.0.1" } } }
-netlab.dns.server { listen = "127.0.0.1:5303", upstreams = "127.0.0.1:5303" }]], {
+netlab.dns.server { listen = "127.0.0.1:5303", upstreams = "127.0.0.1:5303" }
+netlab.dns.server { listen = "127.0.0.1:5304", upstreams = "1.1.1.1", dnssec = { anchors = { ["."] = "20326 8 2 00" } } }
+netlab.dns.server { listen = "127.0.0.1:5305", upstreams = "1.1.1.1", cache = { save = true } }
+netlab.http.server { listen = "127.0.0.1:5306", serve = { netlab.dns.server { listen = "127.0.0.1:5307", upstreams = "1.1.1.1" } } }]], {
     'recipe.lua:2: dns.server: option "upstreams" is missing: a string, or a list of string',
     'recipe.lua:3: dns.server.upstreams: "dns.google" is no upstream: a resolver is named by its address; a name would have to be looked up by itself',
     'recipe.lua:4: dns.server.upstreams: "1.1.1.1" is plain and "tls://9.9.9.9" is encrypted: the faster one would be asked, which drops the encryption without a word',
@@ -59,6 +64,9 @@ netlab.dns.server { listen = "127.0.0.1:5303", upstreams = "127.0.0.1:5303" }]],
     'recipe.lua:11: dns.server.bootstrap: "tls://dns.quad9.net" is named: give bootstrap = { "9.9.9.9" }, a resolver that finds its address',
     "recipe.lua:12: dns.server.records: www has a CNAME, so that it can have no other record: A",
     'recipe.lua:13: dns.server.upstreams: "127.0.0.1:5303" is this server itself',
+    'recipe.lua:14: dns.server.dnssec.anchors..: "20326 8 2 00" is no trust anchor: the digest is not hexadecimal or not of its kind\'s length',
+    "recipe.lua:15: dns.server.cache: answers are kept in the state folder: call netlab.state first",
+    "recipe.lua:16: http.server.serve: DNS over HTTPS needs a certificate: give the server tls = { certificate, key }",
   })
 end)
 

@@ -10,6 +10,7 @@
 #include "netlab/dns_filter.h"
 #include "netlab/dns_message.h"
 #include "netlab/dns_names.h"
+#include "netlab/dns_trust.h"
 #include "netlab/dns_upstream.h"
 #include "netlab/random.h"
 
@@ -48,6 +49,12 @@ struct engine_config {
   bool rebind_protection = false;                   // no private addresses in answers of group 0
   std::vector<name> rebind_allow;                   // but below these
   duration query_timeout = std::chrono::seconds(6); // after which the client is told that nobody answers
+
+  // Validation of what upstreams say (RFC 4035 §5). Names of a forwarded zone are validated only when an
+  // anchor lies within that zone.
+  dnssec_settings dnssec;
+  const netlab::clock* clock =
+      nullptr; // the civil time by which signatures are valid; without one, their times do not count
 };
 // What is wrong with it, or nothing.
 result<void> check(const engine_config& config);
@@ -111,8 +118,13 @@ struct engine_actions {
     std::string name, address, client;
   };
   std::vector<rebind_event> rebinds;
+  struct bogus_event {
+    std::string name, why;
+  };
+  std::vector<bogus_event> bogus; // answers that failed validation
   bool empty() const {
-    return replies.empty() && transmissions.empty() && closed.empty() && health.empty() && rebinds.empty();
+    return replies.empty() && transmissions.empty() && closed.empty() && health.empty() && rebinds.empty() &&
+           bogus.empty();
   }
 };
 
@@ -120,7 +132,8 @@ struct engine_actions {
 struct engine_counts {
   std::uint64_t queries = 0, malformed = 0, refused = 0, limited = 0, local = 0, blocked = 0, hits = 0,
                 stale = 0, forwarded = 0, merged = 0, prefetched = 0, failures = 0, upstream_queries = 0,
-                upstream_bad = 0, upstream_timeouts = 0, truncated = 0, rebinds = 0;
+                upstream_bad = 0, upstream_late = 0, upstream_timeouts = 0, truncated = 0, rebinds = 0,
+                secure = 0, insecure = 0, bogus = 0, lookups = 0;
 };
 
 // The resolver without sockets: names, filter, cache and upstreams, in this order. One thread; every worker
@@ -156,6 +169,11 @@ public:
   std::size_t cached_answers() const;
   std::size_t waiting() const; // questions under way
   void clear_cache();
+  // The answers that are still good, to be read after a restart by load_cache() of an engine with the same
+  // upstreams, which returns how many it took: none of what has run out, and nothing of what is damaged or no
+  // answer. `wall` bridges the time in between; a clock that went backwards spoils the file.
+  byte_vector save_cache(boot_time now, wall_time wall) const;
+  std::size_t load_cache(byte_view saved, boot_time now, wall_time wall);
 
 private:
   struct impl;

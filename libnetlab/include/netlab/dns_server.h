@@ -30,6 +30,7 @@ struct server_status {
   engine_counts counts;
   std::vector<upstream_health> upstreams;
   std::size_t cached_answers = 0, cached_bytes = 0, waiting = 0, streams = 0;
+  std::string last_bogus; // the last answer that failed validation, and why; empty when none did
 };
 
 // A DNS server on one loop: its sockets, its engine and its cache. Several workers are several of these, each
@@ -52,7 +53,13 @@ public:
   // The endpoints for UDP and TCP that are bound, with their ports; then those for TLS.
   std::vector<endpoint> local() const;
   server_status status() const;
+  // Answers a query that came in another way (HTTPS), by the rules for its client. `done` gets the reply,
+  // maybe inside this call; nothing when the query deserves none. It does not run after the server is gone.
+  void ask(byte_view query, const endpoint& client, std::function<void(byte_view)> done);
   void clear_cache();
+  // For a file that outlives the server; see engine::save_cache().
+  byte_vector save_cache() const;
+  std::size_t load_cache(byte_view saved);
 
 private:
   struct impl;

@@ -5,6 +5,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "netlab/bytes.h"
@@ -97,11 +98,15 @@ public:
   virtual endpoint peer() const = 0;
   virtual endpoint local() const = 0;
   virtual bool secure() const = 0;
+  // What both sides chose of tls_identity::protocols; known when the first byte comes, empty when nothing
+  // was.
+  virtual std::string_view protocol() const { return {}; }
 };
 
 // Certificate chain and key in PEM, for streams that are served over TLS.
 struct tls_identity {
   std::string certificate_file, key_file;
+  std::vector<std::string> protocols; // that a client may choose from (ALPN, RFC 7301), the best first
 };
 
 struct listen_options {

@@ -31,7 +31,7 @@ answer_cache::~answer_cache() { clear(); }
 std::uint64_t answer_cache::hash(const cache_key& key) const {
   auto at = key.qname.data();
   auto left = key.qname.size();
-  std::uint64_t h = seed_ ^ (std::uint64_t{key.type} << 32 | std::uint64_t{key.group} << 16 | key.bits);
+  std::uint64_t h = seed_ ^ (std::uint64_t{key.type} << 32 | key.bits);
   while (left >= 8) {
     std::uint64_t word;
     std::memcpy(&word, at, 8);

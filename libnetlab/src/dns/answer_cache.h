@@ -54,11 +54,23 @@ public:
   answer_cache(const answer_cache&) = delete;
   answer_cache& operator=(const answer_cache&) = delete;
 
+  // The same for every group, so that find_passed() needs no group.
   std::uint64_t hash(const cache_key& key) const;
   cached_answer* find(const cache_key& key, std::uint64_t hash) const {
     for (auto* e = buckets_[hash & mask_]; e; e = e->next)
       if (e->hash == hash && e->type == key.type && e->group == key.group && e->bits == key.bits &&
           e->qname_size == key.qname.size() &&
+          std::memcmp(e->qname().data(), key.qname.data(), key.qname.size()) == 0)
+        return e;
+    return nullptr;
+  }
+  // The answer, of whatever group, that was found good for this policy under this snapshot. There is at most
+  // one: a snapshot sends a name to one group only.
+  cached_answer* find_passed(const cache_key& key, std::uint64_t hash, std::uint64_t generation,
+                             std::uint8_t policy) const {
+    for (auto* e = buckets_[hash & mask_]; e; e = e->next)
+      if (e->hash == hash && e->checked_generation == generation && (e->passed_policies >> policy & 1) != 0 &&
+          e->type == key.type && e->bits == key.bits && e->qname_size == key.qname.size() &&
           std::memcmp(e->qname().data(), key.qname.data(), key.qname.size()) == 0)
         return e;
     return nullptr;
@@ -74,6 +86,11 @@ public:
   // answer alone is too large to be kept, in which case `answer` is untouched.
   cached_answer* put(owned& answer);
   void clear();
+  template<class F>
+  void each(F fn) const {
+    for (std::size_t i = 0; i <= mask_; ++i)
+      for (const auto* e = buckets_[i]; e; e = e->next) fn(*e);
+  }
   std::size_t bytes() const { return bytes_; }
   std::size_t count() const { return count_; }
 

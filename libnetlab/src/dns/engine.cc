@@ -42,6 +42,8 @@ result<void> check(const engine_config& config) {
   }
   if (config.udp_size < plain_udp_size || config.udp_size > 4096)
     return fail(errc::invalid, "the UDP size lies between 512 and 4096", "udp_size");
+  if (config.dnssec.validate && config.dnssec.anchors.empty())
+    return fail(errc::invalid, "validation needs a trust anchor", "dnssec");
   if (config.blocked.mode == blocking::kind::address && config.blocked.addresses.empty())
     return fail(errc::invalid, "blocking by address needs one", "blocking");
   return {};
@@ -56,6 +58,8 @@ engine::impl::impl(engine_config c, random_source& r)
                   on_outcome(flight, std::move(outcome), now);
                 }) {
   random.fill(secret);
+  if (config.dnssec.validate)
+    for (std::size_t i = 0; i < config.groups.size(); ++i) trust.emplace_back(config.dnssec);
   for (const auto& g : config.groups)
     for (const auto& u : g.members)
       if (auto host = u.host.empty() ? result<name>(name()) : name::parse(u.host); host && !host->is_root())
@@ -129,7 +133,6 @@ std::size_t engine::impl::handle(const request& from, boot_time now, byte_span o
   auto bits = static_cast<std::uint8_t>((q.dnssec_ok ? 1 : 0) | (q.flags & flag::cd ? 2 : 0));
   cache_key key{q.qname(), q.type, 0, bits};
   auto hash = cache.hash(key);
-  auto* hit = cache.find(key, hash);
   auto fresh = [&](cached_answer& e) {
     ++counts.hits;
     e.referenced = true;
@@ -144,8 +147,8 @@ std::size_t engine::impl::handle(const request& from, boot_time now, byte_span o
     return put_cached(c, out, e, age, 0);
   };
   // The short way: an answer that this client may have, by the rules that hold now.
-  if (hit && now < hit->expires() && hit->checked_generation == now_valid->generation &&
-      (hit->passed_policies >> policy_index & 1) != 0 && (q.flags & flag::rd) != 0)
+  if (auto* hit = cache.find_passed(key, hash, now_valid->generation, policy_index);
+      hit && now < hit->expires() && (q.flags & flag::rd) != 0)
     return fresh(*hit);
 
   auto qname = *name::from_wire(q.qname());
@@ -156,10 +159,11 @@ std::size_t engine::impl::handle(const request& from, boot_time now, byte_span o
   name target = qname;
   if (auto done = answer_here(c, qname, out, prefix, target)) return *done;
 
-  bool allowed = false;
+  // What we ask for ourselves (an upstream's address) no list may take away.
+  bool allowed = from.trusted;
   if (rules.filter && !from.trusted) {
     auto v = rules.filter->match(q.qname(), rules.lists);
-    if (v.action == filter_action::block) return answer_blocked(c, qname, rules, v.list, out);
+    if (v.action == filter_action::block) return answer_blocked(c, rules, v.list, out);
     allowed = v.action == filter_action::allow;
   }
   if ((q.flags & flag::rd) == 0)
@@ -171,10 +175,7 @@ std::size_t engine::impl::handle(const request& from, boot_time now, byte_span o
   if (config.bootstrap_group > 0 &&
       std::find(bootstrap_names.begin(), bootstrap_names.end(), target) != bootstrap_names.end())
     key.group = config.bootstrap_group;
-  if (key.group != 0 || !prefix.empty()) {
-    hash = cache.hash(key);
-    hit = cache.find(key, hash);
-  }
+  auto* hit = cache.find(key, hash);
   if (hit && hit->local_start && hit->checked_generation != now_valid->generation) hit = nullptr;
   bool is_fresh = hit && now < hit->expires();
   bool is_stale = hit && !is_fresh && usable_stale(*hit, now);
@@ -185,10 +186,8 @@ std::size_t engine::impl::handle(const request& from, boot_time now, byte_span o
     }
     if ((hit->passed_policies >> policy_index & 1) == 0) {
       if (rules.filter && !allowed)
-        if (auto list = blocked_target(*hit, rules)) return answer_blocked(c, qname, rules, *list, out);
-      // Another group's key differs, so that the short way cannot find this answer: it is looked up each
-      // time.
-      hit->passed_policies |= 1u << policy_index;
+        if (auto list = blocked_target(*hit, rules)) return answer_blocked(c, rules, *list, out);
+      if (!from.trusted) hit->passed_policies |= 1u << policy_index;
     }
     if (is_fresh) return fresh(*hit);
     // Nobody is there to ask: the old answer at once, and a question to find out who is back.
@@ -303,27 +302,22 @@ std::size_t engine::impl::answer_any(const reply_context& c, const name& qname, 
   return answer_local(c, one, nullptr, rcode::no_error, out, 0);
 }
 
-std::size_t engine::impl::answer_blocked(const reply_context& c, const name& qname, const policy& p,
-                                         std::uint16_t list, byte_span out) {
+std::size_t engine::impl::answer_blocked(const reply_context& c, const policy& p, std::uint16_t list,
+                                         byte_span out) {
   ++counts.blocked;
   const auto& b = config.blocked;
-  auto text = "blocked by " + p.filter->list_name(list);
-  if (text.size() > 160) text.resize(160);
+  std::string text;
+  if (c.asked.has_edns) {
+    text = "blocked by " + p.filter->list_name(list);
+    if (text.size() > 160) text.resize(160);
+  }
   extended why{ede::blocked, text, true};
   using kind = blocking::kind;
   if (b.mode == kind::refused) return put_empty(c, out, 0, rcode::refused, why);
-  std::vector<record> answers;
+  if (b.mode == kind::address) return put_addresses(c, out, rcode::no_error, b.addresses, b.ttl, why);
+  static const std::vector<ip_address> null{ip_address::v4(0), ip_address::v6({})}, none;
   auto code = b.mode == kind::nxdomain ? rcode::name_error : rcode::no_error;
-  auto add = [&](const ip_address& a) {
-    auto bytes = a.bytes();
-    answers.push_back({qname, c.asked.type, class_in, b.ttl, byte_vector(bytes.begin(), bytes.end())});
-  };
-  if (b.mode == kind::null && c.asked.type == rtype::a) add(ip_address::v4(0));
-  if (b.mode == kind::null && c.asked.type == rtype::aaaa) add(ip_address::v6({}));
-  if (b.mode == kind::address)
-    for (const auto& a : b.addresses)
-      if (c.asked.type == (a.is_v4() ? rtype::a : rtype::aaaa)) add(a);
-  return answer_local(c, answers, answers.empty() ? &qname : nullptr, code, out, b.ttl, why);
+  return put_addresses(c, out, code, b.mode == kind::null ? null : none, b.ttl, why);
 }
 
 std::vector<name> engine::impl::targets_of(const cached_answer& answer) {
@@ -385,6 +379,10 @@ std::optional<boot_time> engine::deadline() const {
 void engine::set_upstream_address(const std::string& host, const ip_address& address) {
   impl_->upstreams.set_address(host, address);
 }
+byte_vector engine::save_cache(boot_time now, wall_time wall) const { return impl_->save_cache(now, wall); }
+std::size_t engine::load_cache(byte_view saved, boot_time now, wall_time wall) {
+  return impl_->load_cache(saved, now, wall);
+}
 engine_actions& engine::actions() { return impl_->actions; }
 const engine_counts& engine::counts() const { return impl_->counts; }
 std::vector<upstream_health> engine::health() const { return impl_->upstreams.health(); }
@@ -394,6 +392,7 @@ std::size_t engine::waiting() const { return impl_->open.size(); }
 void engine::clear_cache() {
   impl_->cache.clear();
   impl_->failures.clear();
+  for (auto& t : impl_->trust) t.clear();
 }
 
 } // namespace netlab::dns

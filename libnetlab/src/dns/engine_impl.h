@@ -4,6 +4,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "dnssec_check.h"
 #include "forwarder.h"
 #include "query.h"
 #include "rate_limit.h"
@@ -19,6 +20,7 @@ struct waiter {
   std::uint32_t interface = 0;
   bool stream = false;
   std::uint64_t token = 0;
+  bool trusted = false;
   std::uint8_t policy = 0;
   query asked; // its views look into `bytes`
   byte_vector bytes;
@@ -33,6 +35,11 @@ struct open_question {
   std::vector<record> prefix; // CNAMEs of the recipe that led to what is asked upstream
   std::vector<waiter> waiters;
   boot_time began{};
+  // Validation, when `validated`: the reply as it came, and how often more had to be asked.
+  bool validated = false, asked_again = false;
+  name limit; // the zone that its group of upstreams is asked about
+  std::optional<flight_outcome> reply;
+  unsigned lookups = 0;
   cache_key key() const { return {qname.wire(), type, group, bits}; }
   std::string map_key() const { return make_map_key(key()); }
   static std::string make_map_key(const cache_key& k) {
@@ -58,8 +65,7 @@ struct engine::impl {
                            std::uint16_t rcode, byte_span out, std::uint32_t negative_ttl,
                            const extended& why = {});
   std::size_t answer_any(const reply_context& c, const name& qname, byte_span out);
-  std::size_t answer_blocked(const reply_context& c, const name& qname, const policy& p, std::uint16_t list,
-                             byte_span out);
+  std::size_t answer_blocked(const reply_context& c, const policy& p, std::uint16_t list, byte_span out);
   // The rule that blocks one of the answer's CNAME targets for the policy, if any.
   std::optional<std::uint16_t> blocked_target(const cached_answer& answer, const policy& p);
   std::vector<name> targets_of(const cached_answer& answer);
@@ -69,6 +75,21 @@ struct engine::impl {
                     std::uint64_t hash, const name& target, std::vector<record> prefix, boot_time now);
   void renew(const cached_answer& answer, const name& qname, boot_time now);
   void on_outcome(std::uint64_t flight, flight_outcome outcome, boot_time now);
+  // --- validation (engine_validation.cc)
+  // The zone that a group is asked about because of this name.
+  name limit_for(std::uint8_t group, const name& target) const;
+  bool is_validated(std::uint8_t group, std::uint8_t bits, const name& target, const name& limit) const;
+  void check_reply(std::uint64_t flight, boot_time now);
+  bool ask_another(std::uint64_t flight, boot_time now);
+  void look_up(std::uint64_t flight, const open_question& q, const question& need, boot_time now);
+  void on_lookup(std::uint64_t flight, flight_outcome outcome, boot_time now);
+  void conclude(std::uint64_t flight, flight_outcome outcome, const validation* checked, boot_time now);
+
+  // --- the cache across restarts (cache_file.cc)
+  byte_vector save_cache(boot_time now, wall_time wall) const;
+  std::size_t load_cache(byte_view saved, boot_time now, wall_time wall);
+  std::uint64_t upstreams_mark() const;
+
   void remove_private(reply_chain& chain, const open_question& q);
   answer_cache::owned make_answer(const open_question& q, const reply_chain& chain, boot_time now);
   void reply_to(const open_question& q, const waiter& w, const cached_answer* answer, bool stale,
@@ -83,6 +104,8 @@ struct engine::impl {
     return stream ? max_message
                   : std::min<std::size_t>(q.udp_size, std::max(config.udp_size, plain_udp_size));
   }
+  // Without a clock no signature is taken for expired.
+  wall_time wall() const { return config.clock ? config.clock->wall() : wall_time{}; }
   std::uint32_t seconds(boot_time t) const {
     return static_cast<std::uint32_t>(
         std::chrono::duration_cast<std::chrono::seconds>(t.time_since_epoch()).count());
@@ -113,8 +136,20 @@ struct engine::impl {
     std::string why;
   };
   std::unordered_map<std::string, failure> failures;
+  boot_time failures_swept{};
   std::vector<name> bootstrap_names;
   byte_vector scratch;
+  // What validation needs to know beside the reply, by flights of its own; equal questions share one.
+  struct lookup {
+    question asked;
+    std::uint8_t group = 0;
+    name limit;
+    bool asked_again = false;
+    std::vector<std::uint64_t> waiting; // flights of open questions
+  };
+  std::unordered_map<std::uint64_t, lookup> lookups;
+  std::unordered_map<std::string, std::uint64_t> lookups_by_key;
+  std::vector<trust_store> trust; // by group
 };
 
 } // namespace netlab::dns

@@ -48,6 +48,7 @@ void engine::impl::ask_upstream(const request& from, const query& q, std::uint8_
   w.interface = from.interface;
   w.stream = from.stream;
   w.token = from.token;
+  w.trusted = from.trusted;
   w.policy = policy;
   w.bytes.assign(from.bytes.begin(), from.bytes.end());
   (void)read_query(w.bytes, w.asked);
@@ -73,8 +74,13 @@ void engine::impl::ask_upstream(const request& from, const query& q, std::uint8_
     return;
   }
   ++counts.forwarded;
-  auto flight = upstreams.ask(key.group, target, q.type, q.dnssec_ok, (q.flags & flag::cd) != 0, now);
+  auto limit = limit_for(key.group, target);
+  bool validated = is_validated(key.group, key.bits, target, limit);
+  auto flight = upstreams.ask(key.group, target, q.type, q.dnssec_ok || validated,
+                              (q.flags & flag::cd) != 0 || validated, now);
   auto& o = open[flight];
+  o.validated = validated;
+  o.limit = limit;
   o.qname = *name::from_wire(key.qname);
   o.type = key.type;
   o.group = key.group;
@@ -93,8 +99,13 @@ void engine::impl::renew(const cached_answer& answer, const name& qname, boot_ti
   auto map_key = open_question::make_map_key(key);
   if (flights_by_key.contains(map_key) || open.size() >= config.max_flights) return;
   ++counts.prefetched;
-  auto flight = upstreams.ask(answer.group, qname, answer.type, answer.bits & 1, answer.bits & 2, now);
+  auto limit = limit_for(answer.group, qname);
+  bool validated = is_validated(answer.group, answer.bits, qname, limit);
+  auto flight = upstreams.ask(answer.group, qname, answer.type, (answer.bits & 1) != 0 || validated,
+                              (answer.bits & 2) != 0 || validated, now);
   auto& o = open[flight];
+  o.validated = validated;
+  o.limit = limit;
   o.qname = qname;
   o.type = answer.type;
   o.group = answer.group;
@@ -169,11 +180,11 @@ void engine::impl::reply_to(const open_question& q, const waiter& w, const cache
   } else {
     const auto& rules = now_valid->policies[w.policy < now_valid->policies.size() ? w.policy : 0];
     std::optional<std::uint16_t> list;
-    if (rules.filter && answer->counts[0] > 0 &&
+    if (rules.filter && !w.trusted && answer->counts[0] > 0 &&
         rules.filter->match(q.qname.wire(), rules.lists).action != filter_action::allow)
       list = blocked_target(*answer, rules);
     if (list)
-      size = answer_blocked(c, q.qname, rules, *list, out.bytes);
+      size = answer_blocked(c, rules, *list, out.bytes);
     else
       size = put_cached(c, out.bytes, *answer, 0, stale ? config.stale_ttl : 0);
     if (stale) ++counts.stale;
@@ -184,8 +195,10 @@ void engine::impl::reply_to(const open_question& q, const waiter& w, const cache
 }
 
 void engine::impl::remember_failure(const open_question& q, const flight_outcome& why, boot_time now) {
-  if (failures.size() >= max_failures)
+  if (now >= failures_swept + failure_hold || failures.size() >= max_failures) {
     std::erase_if(failures, [&](const auto& f) { return f.second.until <= now; });
+    failures_swept = now;
+  }
   if (failures.size() >= max_failures) return;
   // An upstream's refusal will be the same in a moment; silence is the uplink's, and the first question after
   // its return should be answered.
@@ -195,8 +208,17 @@ void engine::impl::remember_failure(const open_question& q, const flight_outcome
 }
 
 void engine::impl::on_outcome(std::uint64_t flight, flight_outcome outcome, boot_time now) {
+  if (!lookups.empty() && lookups.contains(flight)) return on_lookup(flight, std::move(outcome), now);
   auto found = open.find(flight);
   if (found == open.end()) return;
+  if (!found->second.validated || !outcome.reply) return conclude(flight, std::move(outcome), nullptr, now);
+  found->second.reply = std::move(outcome);
+  check_reply(flight, now);
+}
+
+void engine::impl::conclude(std::uint64_t flight, flight_outcome outcome, const validation* checked,
+                            boot_time now) {
+  auto found = open.find(flight);
   auto q = std::move(found->second);
   open.erase(found);
   flights_by_key.erase(q.map_key());
@@ -205,6 +227,15 @@ void engine::impl::on_outcome(std::uint64_t flight, flight_outcome outcome, boot
   if (outcome.reply) {
     const auto& asked = outcome.reply->questions[0];
     chain = extract_chain(*outcome.reply, asked.qname.lower(), asked.type, (q.bits & 1) != 0);
+    if (chain && config.dnssec.validate) {
+      // Who validates says so by itself, and repeats nobody.
+      chain->authentic = checked && checked->is == validation::state::secure;
+      if (chain->authentic) {
+        chain->ttl = std::min(chain->ttl, checked->ttl);
+        for (auto* section : {&chain->answers, &chain->authorities})
+          for (auto& r : *section) r.ttl = std::min(r.ttl, checked->ttl);
+      }
+    }
     if (!chain) {
       outcome.why = "the upstream's CNAMEs go in a circle";
       outcome.rcode = rcode::server_failure;
@@ -215,7 +246,8 @@ void engine::impl::on_outcome(std::uint64_t flight, flight_outcome outcome, boot
     // An old answer is better than none (RFC 8767 §4).
     auto* old = cache.find(q.key(), q.hash);
     if (old) old->renewing = false;
-    bool usable = old && usable_stale(*old, now);
+    bool is_bogus = checked && checked->is == validation::state::bogus;
+    bool usable = old && !is_bogus && usable_stale(*old, now);
     if (outcome.why.size() > 120) outcome.why.resize(120);
     if (!usable) remember_failure(q, outcome, now);
     for (const auto& w : q.waiters)

@@ -106,7 +106,7 @@ duration forwarder::patience(const server_state& s, transport over, std::size_t 
 }
 
 std::uint64_t forwarder::ask(std::uint8_t group, const name& qname, std::uint16_t type, bool dnssec_ok,
-                             bool checking_disabled, boot_time now) {
+                             bool checking_disabled, boot_time now, std::optional<std::size_t> avoid) {
   auto id = next_flight_++;
   auto& f = flights_[id];
   f.group = group;
@@ -115,6 +115,8 @@ std::uint64_t forwarder::ask(std::uint8_t group, const name& qname, std::uint16_
   f.checking_disabled = checking_disabled;
   f.ends = now + config_.query_timeout;
   f.order = ranked(group, now);
+  if (avoid)
+    std::stable_partition(f.order.begin(), f.order.end(), [&](std::size_t s) { return s != *avoid; });
   bool probing = f.order.size() > 1 && !groups_[group][f.order[1]].health.up;
   begin_next(id, f, now);
   // With nobody known to answer, and beside one that is tried again, two are asked at once.
@@ -254,7 +256,10 @@ void forwarder::answered(server_state& s, const attempt& a, boot_time now) {
 
 void forwarder::on_reply(std::uint64_t number, const endpoint& from, byte_view bytes, boot_time now) {
   auto found = attempts_.find(number);
-  if (found == attempts_.end()) return; // it was answered by somebody else meanwhile
+  if (found == attempts_.end()) { // it was answered by somebody else meanwhile
+    ++counts_.upstream_late;
+    return;
+  }
   const attempt a = found->second;
   auto& f = flights_.at(a.flight);
   auto& s = groups_[f.group][a.server];
@@ -309,6 +314,7 @@ void forwarder::on_reply(std::uint64_t number, const endpoint& from, byte_view b
   if (fine && !lame) {
     flight_outcome out;
     out.rcode = reply->rcode;
+    out.server = a.server;
     out.reply = std::move(*reply);
     return finish(a.flight, std::move(out), now);
   }

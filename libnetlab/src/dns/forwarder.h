@@ -16,6 +16,7 @@ struct flight_outcome {
   std::uint16_t rcode = rcode::server_failure;
   std::uint16_t extended = ede::no_reachable_authority;
   std::string why;
+  std::size_t server = 0; // who replied: its place in the group
 };
 
 // Asks upstreams: which of them, how often, what counts as an answer. A query has a fresh random id, and its
@@ -27,9 +28,10 @@ public:
   forwarder(const engine_config& config, random_source& random, engine_actions& actions,
             engine_counts& counts, done_fn done);
 
-  // Begins to ask. `done` runs later, inside one of the calls below, never inside this one.
+  // Begins to ask. `done` runs later, inside one of the calls below, never inside this one. `avoid`: the
+  // server of the group that is asked last.
   std::uint64_t ask(std::uint8_t group, const name& qname, std::uint16_t type, bool dnssec_ok,
-                    bool checking_disabled, boot_time now);
+                    bool checking_disabled, boot_time now, std::optional<std::size_t> avoid = std::nullopt);
   void on_reply(std::uint64_t attempt, const endpoint& from, byte_view bytes, boot_time now);
   void on_failure(std::uint64_t attempt, const std::string& why, boot_time now);
   void on_time(boot_time now);

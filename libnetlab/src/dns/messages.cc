@@ -30,9 +30,21 @@ constexpr netlab::message msg_bootstrap_failed{"NL-DNS-006", log_level::warn,
                                                "itself, as in \"tls://1.1.1.1#one.one.one.one\", "
                                                "needs no look-up."};
 
+constexpr netlab::message msg_bogus{"NL-DNS-120", log_level::warn,
+                                    "An upstream's answer failed DNSSEC validation, and with several "
+                                    "upstreams the second one's as well. The client "
+                                    "got SERVFAIL with the reason (RFC 8914): the zone's signatures are "
+                                    "broken or expired, this machine's clock is "
+                                    "wrong, or somebody changes answers on the way.",
+                                    "Compare with `delv NAME`. A zone that is known to be broken can be "
+                                    "excepted: dnssec = { negative = { \"its.zone\" } "
+                                    "}. A name that only an internal server knows belongs to `forward`, "
+                                    "where nothing is validated without an "
+                                    "anchor."};
+
 std::span<const netlab::message* const> dns_messages() {
-  static constexpr std::array<const netlab::message*, 4> all{&msg_upstream_down, &msg_upstream_up,
-                                                             &msg_rebind, &msg_bootstrap_failed};
+  static constexpr std::array<const netlab::message*, 5> all{&msg_upstream_down, &msg_upstream_up,
+                                                             &msg_rebind, &msg_bootstrap_failed, &msg_bogus};
   return all;
 }
 

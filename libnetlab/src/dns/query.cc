@@ -146,6 +146,52 @@ std::size_t put_empty(const reply_context& c, byte_span out, std::uint16_t flags
   return put_opt(c, out, at, rcode, said);
 }
 
+std::size_t put_addresses(const reply_context& c, byte_span out, std::uint16_t rcode,
+                          std::span<const ip_address> addresses, std::uint32_t ttl, const extended& why) {
+  // Owners and names in data are pointers to the question, which every reply begins with.
+  constexpr std::uint16_t asked_name = 0xc000 | header_size;
+  static constexpr std::uint8_t mailbox[] = {10, 'h', 'o', 's', 't', 'm', 'a', 's', 't', 'e', 'r'};
+  auto wanted = [&](const ip_address& a) { return c.asked.type == (a.is_v4() ? rtype::a : rtype::aaaa); };
+  std::size_t count = 0, each = 12 + (c.asked.type == rtype::a ? 4 : 16);
+  for (const auto& a : addresses) count += wanted(a);
+  std::size_t soa_data = 2 + sizeof mailbox + 2 + 20;
+  auto records = count > 0 ? count * each : 12 + soa_data;
+  if (header_size + c.asked.original.size() + records + opt_size(c, why) > c.limit)
+    return put_empty(c, out, flag::tc | flag::aa, rcode, why);
+  auto at = put_head(c, out, static_cast<std::uint16_t>(flag::aa | (rcode & flag::rcode_mask)));
+  auto* p = out.data() + at;
+  auto begin = [&](std::uint16_t type, std::size_t size) {
+    put16(p, asked_name);
+    put16(p + 2, type);
+    put16(p + 4, class_in);
+    put32(p + 6, ttl);
+    put16(p + 10, static_cast<std::uint16_t>(size));
+    p += 12;
+  };
+  for (const auto& a : addresses) {
+    if (!wanted(a)) continue;
+    auto bytes = a.bytes();
+    begin(c.asked.type, bytes.size());
+    std::memcpy(p, bytes.data(), bytes.size());
+    p += bytes.size();
+  }
+  if (count == 0) {
+    begin(rtype::soa, soa_data);
+    put16(p, asked_name);
+    std::memcpy(p + 2, mailbox, sizeof mailbox);
+    put16(p + 2 + sizeof mailbox, asked_name);
+    p += 4 + sizeof mailbox;
+    for (std::uint32_t number : {1u, 3600u, 600u, 86400u, ttl}) {
+      put32(p, number);
+      p += 4;
+    }
+  }
+  put16(out.data() + 6, static_cast<std::uint16_t>(count));
+  put16(out.data() + 8, count == 0 ? 1 : 0);
+  if (c.asked.has_edns) put16(out.data() + 10, 1);
+  return put_opt(c, out, at + records, rcode, why);
+}
+
 std::size_t put_cached(const reply_context& c, byte_span out, const cached_answer& answer, std::uint32_t age,
                        std::uint32_t stale_ttl) {
   extended why;

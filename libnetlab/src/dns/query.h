@@ -51,6 +51,10 @@ std::size_t put_opt(const reply_context& c, byte_span out, std::size_t at, std::
 // A reply without records.
 std::size_t put_empty(const reply_context& c, byte_span out, std::uint16_t flags, std::uint16_t rcode,
                       const extended& why = {});
+// Those of the addresses that are of the asked type, each for `ttl` seconds; when there is none, the SOA of a
+// zone of the asked name (RFC 2308 §3), so that the client keeps the answer no longer.
+std::size_t put_addresses(const reply_context& c, byte_span out, std::uint16_t rcode,
+                          std::span<const ip_address> addresses, std::uint32_t ttl, const extended& why);
 // A cached answer whose records are `age` seconds old; `stale_ttl` instead of what is left when it is not 0.
 std::size_t put_cached(const reply_context& c, byte_span out, const cached_answer& answer, std::uint32_t age,
                        std::uint32_t stale_ttl);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "dnssec_rrset.h"
 #include "wire.h"
 
 namespace netlab::dns {
@@ -22,6 +23,21 @@ std::optional<name> name_in(const record& r) {
   return out;
 }
 
+// Where a signature says that records were made from a wildcard, the proof that nothing closer exists belongs
+// to the answer (RFC 4035 §3.1.3.3): whoever asked with DO looks for it.
+void keep_wildcard_proofs(const message& reply, reply_chain& out) {
+  std::vector<name> signers;
+  for (const auto& r : out.answers)
+    if (auto s = rr_signature::read(r); s && s->labels < r.owner.labels()) signers.push_back(s->signer);
+  if (signers.empty()) return;
+  for (const auto& r : reply.authorities) {
+    auto kind = r.type == rtype::rrsig ? covered_by(r) : r.type;
+    if ((kind != rtype::nsec && kind != rtype::nsec3) || out.authorities.size() >= max_records) continue;
+    if (std::any_of(signers.begin(), signers.end(), [&](const name& s) { return r.owner.is_within(s); }))
+      out.authorities.push_back(r);
+  }
+}
+
 } // namespace
 
 std::optional<reply_chain> extract_chain(const message& reply, const name& qname, std::uint16_t type,
@@ -40,7 +56,8 @@ std::optional<reply_chain> extract_chain(const message& reply, const name& qname
     const record* alias = nullptr;
     for (const auto& r : reply.answers) {
       if (r.klass != class_in) continue;
-      if (r.type == rtype::dname && dnssec_ok && current.is_within(r.owner) && current != r.owner)
+      if ((r.type == rtype::dname || covered_by(r) == rtype::dname) && dnssec_ok &&
+          current.is_within(r.owner) && current != r.owner)
         keep(out.answers, r);
       if (r.owner != current) continue;
       bool signature = dnssec_ok && (covered_by(r) == type || covered_by(r) == rtype::cname);
@@ -82,6 +99,8 @@ std::optional<reply_chain> extract_chain(const message& reply, const name& qname
     }
   } else if (out.answers.empty()) {
     ttl = 0;
+  } else if (dnssec_ok) {
+    keep_wildcard_proofs(reply, out);
   }
   out.ttl = ttl == 0x7fffffff ? 0 : ttl;
   return out;

@@ -17,6 +17,7 @@ constexpr std::size_t slot_size = 4096; // the largest UDP answer (engine_config
 constexpr duration drain_limit = std::chrono::seconds(2);
 constexpr duration bootstrap_retry = std::chrono::seconds(5), bootstrap_again = std::chrono::minutes(10);
 constexpr std::uint64_t bootstrap_token = std::uint64_t{1} << 62;
+constexpr std::uint64_t asked_token = std::uint64_t{1} << 61;
 
 struct listening {
   endpoint wanted;
@@ -47,7 +48,7 @@ public:
 private:
   using member = std::uint64_t engine_counts::*;
   static std::span<const std::pair<std::string_view, member>> members() {
-    static constexpr std::array<std::pair<std::string_view, member>, 17> all{{
+    static constexpr std::array<std::pair<std::string_view, member>, 22> all{{
         {"queries", &engine_counts::queries},
         {"malformed", &engine_counts::malformed},
         {"refused", &engine_counts::refused},
@@ -65,6 +66,11 @@ private:
         {"upstream_timeouts", &engine_counts::upstream_timeouts},
         {"truncated", &engine_counts::truncated},
         {"rebinds", &engine_counts::rebinds},
+        {"upstream_late_replies", &engine_counts::upstream_late},
+        {"dnssec_secure", &engine_counts::secure},
+        {"dnssec_insecure", &engine_counts::insecure},
+        {"dnssec_bogus", &engine_counts::bogus},
+        {"dnssec_lookups", &engine_counts::lookups},
     }};
     return all;
   }
@@ -87,6 +93,9 @@ struct server::impl {
   std::array<datagram, batch_size> outgoing;
   timer alarm;
   std::optional<boot_time> alarm_at;
+  std::string last_bogus;
+  std::optional<boot_time> bogus_said;
+  std::uint64_t bogus_unsaid = 0;
   bool pumping = false, draining = false;
   std::function<void()> drained;
   timer drain_deadline;
@@ -96,10 +105,18 @@ struct server::impl {
     bool found = false, said = false;
   };
   std::vector<named_upstream> named;
+  std::unordered_map<std::uint64_t, std::function<void(byte_view)>> asked; // by token
+  std::uint64_t next_asked = 0;
   std::shared_ptr<impl*> self = std::make_shared<impl*>(this);
 
+  static server_config with_clock(server_config c, const netlab::clock& clock) {
+    c.engine.clock = &clock;
+    return c;
+  }
+
   impl(runtime& w, server_config c)
-      : world(w), config(std::move(c)), resolver(config.engine, world.random), published(w.metrics, config),
+      : world(w), config(with_clock(std::move(c), w.clock)), resolver(config.engine, world.random),
+        published(w.metrics, config),
         links(w, {[this](std::uint64_t attempt, const endpoint& from, byte_view bytes) {
                     resolver.on_upstream(attempt, from, bytes, world.clock.now());
                   },
@@ -216,6 +233,7 @@ struct server::impl {
     while (!resolver.actions().empty()) {
       auto todo = std::exchange(resolver.actions(), {});
       for (auto& t : todo.transmissions) links.send(std::move(t));
+      if (!todo.transmissions.empty()) links.flush();
       for (auto attempt : todo.closed) links.close(attempt);
       for (const auto& r : todo.replies) send_late(r);
       for (const auto& h : todo.health) {
@@ -224,6 +242,7 @@ struct server::impl {
         else
           world.log(msg_upstream_down, config.name + ": " + h.upstream + " does not answer: " + h.why);
       }
+      for (const auto& e : todo.bogus) say_bogus(e);
       for (const auto& e : todo.rebinds)
         world.log(msg_rebind, config.name + ": " + e.name + " leads to " + e.address, {{"client", e.client}});
     }
@@ -233,8 +252,21 @@ struct server::impl {
     if (draining && drained && resolver.waiting() == 0) finish_drain();
   }
 
+  // A zone that is broken is asked for again and again: one line in ten seconds tells it.
+  void say_bogus(const engine_actions::bogus_event& e) {
+    last_bogus = e.name + ": " + e.why;
+    auto now = world.clock.now();
+    ++bogus_unsaid;
+    if (bogus_said && now - *bogus_said < std::chrono::seconds(10)) return;
+    auto others = bogus_unsaid > 1 ? " (and " + std::to_string(bogus_unsaid - 1) + " more)" : std::string();
+    world.log(msg_bogus, config.name + ": " + last_bogus + others, {{"name", e.name}});
+    bogus_said = now;
+    bogus_unsaid = 0;
+  }
+
   void send_late(const late_reply& r) {
     if (r.token & bootstrap_token) return on_bootstrap(r);
+    if (r.token & asked_token) return on_asked(r);
     if (r.stream) return streams.reply(r.token, r.bytes);
     (void)listeners[r.token]->udp->send(datagram{r.client, r.local, r.interface, r.bytes});
   }
@@ -314,6 +346,32 @@ struct server::impl {
     });
   }
 
+  // --- queries that came in another way
+
+  void ask(byte_view query, const endpoint& client, std::function<void(byte_view)> done) {
+    if (draining || query.size() < header_size || (query[2] & 0x80) != 0) return done({});
+    request r;
+    r.bytes = query;
+    r.client = client;
+    r.stream = true;
+    r.token = asked_token | next_asked++;
+    byte_vector out(max_message);
+    auto size = resolver.handle(r, world.clock.now(), out);
+    if (size > 0)
+      done(byte_view(out).first(size));
+    else
+      asked.emplace(r.token, std::move(done));
+    pump();
+  }
+
+  void on_asked(const late_reply& r) {
+    auto found = asked.find(r.token);
+    if (found == asked.end()) return;
+    auto done = std::move(found->second);
+    asked.erase(found);
+    done(r.bytes);
+  }
+
   // --- the end
 
   void finish_drain() {
@@ -347,7 +405,20 @@ std::vector<endpoint> server::local() const {
 
 server_status server::status() const {
   const auto& r = impl_->resolver;
-  return {r.counts(), r.health(), r.cached_answers(), r.cached_bytes(), r.waiting(), impl_->streams.count()};
+  return {r.counts(),       r.health(),  r.cached_answers(),
+          r.cached_bytes(), r.waiting(), impl_->streams.count(),
+          impl_->last_bogus};
+}
+
+void server::ask(byte_view query, const endpoint& client, std::function<void(byte_view)> done) {
+  impl_->ask(query, client, std::move(done));
+}
+
+byte_vector server::save_cache() const {
+  return impl_->resolver.save_cache(impl_->world.clock.now(), impl_->world.clock.wall());
+}
+std::size_t server::load_cache(byte_view saved) {
+  return impl_->resolver.load_cache(saved, impl_->world.clock.now(), impl_->world.clock.wall());
 }
 
 void server::clear_cache() { impl_->resolver.clear_cache(); }

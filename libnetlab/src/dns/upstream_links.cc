@@ -22,45 +22,25 @@ struct upstream_links::connection {
   bool answered = false, ended = false;
 };
 
-upstream_links::upstream_links(runtime& world, callbacks on) : world_(world), on_(std::move(on)) {}
+upstream_links::upstream_links(runtime& world, callbacks on)
+    : world_(world), on_(std::move(on)),
+      ports_(world.net, world.clock, {on_.on_message, on_.on_failure, on_.after}) {}
 upstream_links::~upstream_links() { self_.reset(); }
 
 void upstream_links::send(transmission t) {
-  if (t.over == transport::udp) return send_udp(t);
+  if (t.over == transport::udp) return ports_.send(std::move(t));
   if (t.over == transport::https) return send_https(t);
   send_stream(std::move(t), false);
 }
 
 void upstream_links::close(std::uint64_t attempt) {
-  datagrams_.erase(attempt);
+  ports_.close(attempt);
   exchanges_.erase(attempt);
   auto found = streams_.find(attempt);
   if (found == streams_.end()) return;
   if (auto c = found->second.lock())
     std::erase_if(c->waiting, [&](const auto& w) { return w.second.attempt == attempt; });
   streams_.erase(found);
-}
-
-void upstream_links::send_udp(transmission& t) {
-  udp_options o;
-  o.local.address = t.to.address.address.is_v6() ? ip_address::v6({}) : ip_address();
-  o.peer = t.to.address;
-  auto socket = world_.net.udp(o);
-  if (!socket) return on_.on_failure(t.attempt, socket.error().message);
-  auto& s = *(datagrams_[t.attempt] = std::move(*socket));
-  s.on_receive([this, attempt = t.attempt](std::span<const datagram> batch) {
-    auto weak = std::weak_ptr(self_);
-    for (const auto& d : batch) on_.on_message(attempt, d.peer, d.data);
-    // It may close this socket, and with it this function.
-    if (auto alive = weak.lock()) (*alive)->on_.after();
-  });
-  datagram d;
-  d.peer = t.to.address;
-  d.data = t.bytes;
-  if (auto sent = s.send(d); !sent) {
-    datagrams_.erase(t.attempt);
-    on_.on_failure(t.attempt, sent.error().message);
-  }
 }
 
 void upstream_links::send_https(transmission& t) {

@@ -9,12 +9,13 @@
 #include "framing.h"
 #include "netlab/dns_engine.h"
 #include "netlab/runtime.h"
+#include "upstream_ports.h"
 
 namespace netlab::dns {
 
-// The sockets to upstreams: one of its own, with a port of the kernel's random choice, for each UDP query;
-// TCP and TLS connections that are shared and kept for a while (RFC 7766 §6.2.1); HTTPS by the runtime's
-// client. Used by one server on its loop's thread; destroying it drops everything under way.
+// The ways to upstreams: UDP from ports that change all the time (upstream_ports.h); TCP and TLS connections
+// that are shared and kept for a while (RFC 7766 §6.2.1); HTTPS by the runtime's client. Used by one server
+// on its loop's thread; destroying it drops everything under way.
 class upstream_links {
 public:
   struct callbacks {
@@ -25,14 +26,14 @@ public:
   upstream_links(runtime& world, callbacks on);
   ~upstream_links();
 
-  // May call on_failure at once.
+  // May call on_failure at once. UDP queries leave with flush().
   void send(transmission t);
+  void flush() { ports_.flush(); }
   void close(std::uint64_t attempt);
 
 private:
   struct connection;
   using connections = std::list<std::shared_ptr<connection>>;
-  void send_udp(transmission& t);
   void send_stream(transmission t, bool fresh);
   void send_https(transmission& t);
   void connect(const std::shared_ptr<connection>& c, const transmission& t);
@@ -42,7 +43,7 @@ private:
 
   runtime& world_;
   callbacks on_;
-  std::unordered_map<std::uint64_t, std::unique_ptr<udp_socket>> datagrams_;
+  upstream_ports ports_;
   std::unordered_map<std::uint64_t, std::unique_ptr<http_exchange>> exchanges_;
   std::unordered_map<std::uint64_t, std::weak_ptr<connection>> streams_;
   std::map<std::string, connections> open_; // by upstream and transport

@@ -87,6 +87,12 @@ log_fields connection::fields() const { return {{"client", peer_.to_string()}}; 
 void connection::receive(byte_view bytes) {
   if (lingering_ || !stream_) return; // read and thrown away until the peer closes
   server_->look_at_clock();
+  if (std::exchange(fresh_, false) && stream_->protocol() == "h2") {
+    auto* owner = server_;
+    auto client = std::move(stream_);
+    owner->remove(*this);
+    return owner->accept_http2(std::move(client), bytes);
+  }
   engine_.receive(as_text(bytes), server_->now());
   if (engine_.take_continue()) {
     ++in_stream_;

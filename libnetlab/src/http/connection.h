@@ -70,6 +70,7 @@ private:
   std::size_t last_queued_ = 0;
   boot_time progress_{};
 
+  bool fresh_ = true; // nothing has come yet
   bool paused_ = false, pumping_ = false, lingering_ = false;
   boot_time linger_until_{};
   // The stream must not be destroyed while one of its members runs further up the stack.

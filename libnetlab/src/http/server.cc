@@ -5,6 +5,7 @@
 
 #include "conditional.h"
 #include "connection.h"
+#include "http2.h"
 #include "netlab/text.h"
 
 namespace netlab {
@@ -61,6 +62,7 @@ server::~server() {
     auto last = connections_.begin()->second;
     last->abort("the server stopped");
   }
+  while (!sessions_.empty()) sessions_.begin()->second->abort();
 }
 
 result<void> server::serve(std::string prefix, asset_source& source) {
@@ -81,7 +83,10 @@ result<void> server::handle(std::string prefix, http_handler handler) {
 
 result<endpoint> server::listen(const listen_options& options) {
   if (draining_) return fail(errc::closed, "the server is stopping", "http.listen");
-  auto made = net_.listen(options, [this](std::unique_ptr<stream> client) { accept(std::move(client)); });
+  auto o = options;
+  // Browsers ask for DNS over HTTP/2 only.
+  if (o.tls && o.tls->protocols.empty()) o.tls->protocols = {"h2", "http/1.1"};
+  auto made = net_.listen(o, [this](std::unique_ptr<stream> client) { accept(std::move(client)); });
   if (!made) return tl::unexpected(made.error());
   listeners_.push_back(std::move(*made));
   return listeners_.back()->local();
@@ -120,6 +125,17 @@ void server::accept(std::unique_ptr<stream> client) {
   connections_.emplace(&kept, std::move(made));
   keep_ticking();
   kept.start();
+}
+
+void server::accept_http2(std::unique_ptr<stream> client, byte_view first) {
+  auto made = std::make_shared<http2_session>(*this, std::move(client));
+  sessions_.emplace(made.get(), made);
+  made->start(first);
+}
+
+void server::remove(http2_session& gone) {
+  sessions_.erase(&gone);
+  check_drained();
 }
 
 void server::remove(connection& gone) {
@@ -181,9 +197,13 @@ void server::tick() {
   for (const auto& [key, held] : connections_) all.push_back(held);
   for (const auto& one : all)
     if (connections_.contains(one.get())) one->tick(now);
+  std::vector<std::shared_ptr<http2_session>> sessions;
+  for (const auto& [key, held] : sessions_) sessions.push_back(held);
+  for (const auto& one : sessions)
+    if (sessions_.contains(one.get())) one->tick(now);
   cache_.expire(now);
   leaving_.clear();
-  if (connections_.empty() && cache_.empty()) tick_.cancel();
+  if (connections_.empty() && sessions_.empty() && cache_.empty()) tick_.cancel();
 }
 
 void server::drain(std::function<void()> done) {
@@ -195,11 +215,15 @@ void server::drain(std::function<void()> done) {
   for (const auto& [key, held] : connections_) all.push_back(held);
   for (const auto& one : all)
     if (connections_.contains(one.get())) one->drain();
+  std::vector<std::shared_ptr<http2_session>> sessions;
+  for (const auto& [key, held] : sessions_) sessions.push_back(held);
+  for (const auto& one : sessions)
+    if (sessions_.contains(one.get())) one->drain();
   check_drained();
 }
 
 void server::check_drained() {
-  if (!draining_ || !connections_.empty() || !drained_) return;
+  if (!draining_ || !connections_.empty() || !sessions_.empty() || !drained_) return;
   scheduler_.post(std::exchange(drained_, nullptr));
 }
 

@@ -15,6 +15,7 @@
 namespace netlab::http {
 
 class connection;
+class http2_session;
 
 // The server behind http_server.h: routes, listeners, limits, the one coarse timer, and the connections.
 class server final : public http_server {
@@ -41,6 +42,11 @@ public:
   std::string_view date(); // for the Date field
   bool draining() const { return draining_; }
   void remove(connection& gone);
+  // A client whose TLS handshake chose HTTP/2, with the first bytes that it sent.
+  void accept_http2(std::unique_ptr<stream> client, byte_view first);
+  void remove(http2_session& gone);
+  // Runs `fn` on the loop's next turn.
+  void later(std::function<void()> fn) { scheduler_.post(std::move(fn)); }
   void finished(const http_access& access);
   // A catalogued line, at most a few of one kind in ten seconds: a hostile client must not fill the disk.
   void say(const message& m, std::string_view text, const log_fields& fields);
@@ -69,6 +75,7 @@ private:
   file_cache cache_;
   std::vector<std::unique_ptr<listener>> listeners_;
   std::unordered_map<connection*, std::shared_ptr<connection>> connections_;
+  std::unordered_map<http2_session*, std::shared_ptr<http2_session>> sessions_;
   std::unordered_map<ip_address, std::size_t> per_client_;
   std::unordered_map<stream*, std::unique_ptr<stream>> leaving_; // told 503; gone at the next tick
   std::string date_;

@@ -91,6 +91,7 @@ public:
   endpoint peer() const override { return peer_; }
   endpoint local() const override { return local_; }
   bool secure() const override { return tls_ != nullptr; }
+  std::string_view protocol() const override { return tls_ ? tls_->protocol() : std::string_view(); }
 
 private:
   enum class io_result { progress, blocked, stop };

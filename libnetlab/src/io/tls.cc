@@ -35,6 +35,24 @@ result<std::shared_ptr<tls_context>> tls_context::server(const tls_identity& ide
     return fail(errc::invalid,
                 "key " + identity.key_file + " does not belong to certificate " + identity.certificate_file,
                 "tls");
+  for (const auto& p : identity.protocols)
+    if (!p.empty() && p.size() < 256) out->protocols_ += static_cast<char>(p.size()) + p;
+  if (!out->protocols_.empty())
+    SSL_CTX_set_alpn_select_cb(
+        c,
+        [](SSL*, const unsigned char** chosen, unsigned char* length, const unsigned char* offered,
+           unsigned int offered_size, void* ours) {
+          const auto& own = *static_cast<const std::string*>(ours);
+          unsigned char* found = nullptr;
+          // Without one in common the client gets what it would get without asking.
+          if (SSL_select_next_proto(&found, length, reinterpret_cast<const unsigned char*>(own.data()),
+                                    static_cast<unsigned int>(own.size()), offered,
+                                    offered_size) != OPENSSL_NPN_NEGOTIATED)
+            return SSL_TLSEXT_ERR_NOACK;
+          *chosen = found;
+          return SSL_TLSEXT_ERR_OK;
+        },
+        &out->protocols_);
   return out;
 }
 
@@ -112,6 +130,13 @@ tls_session::outcome tls_session::write(byte_view from, std::size_t& put) {
   errno = 0;
   int n = SSL_write_ex(session_, from.data(), from.size(), &put);
   return n == 1 ? outcome::done : classify(n);
+}
+
+std::string_view tls_session::protocol() const {
+  const unsigned char* chosen = nullptr;
+  unsigned int length = 0;
+  SSL_get0_alpn_selected(session_, &chosen, &length);
+  return {reinterpret_cast<const char*>(chosen), length};
 }
 
 void tls_session::shut_down() {

@@ -1,6 +1,7 @@
 #pragma once
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "netlab/net.h"
 #include "netlab/result.h"
@@ -24,6 +25,7 @@ public:
 private:
   explicit tls_context(ssl_ctx_st* context) : context_(context) {}
   ssl_ctx_st* context_;
+  std::string protocols_; // as ALPN has them on the wire, each behind its length
 };
 
 // One connection's TLS state on a non-blocking descriptor that it does not own.
@@ -38,6 +40,7 @@ public:
   outcome read(byte_span into, std::size_t& got);
   outcome write(byte_view from, std::size_t& put);
   void shut_down();
+  std::string_view protocol() const; // chosen in the handshake; empty before, and when none was
   const std::string& failure() const { return failure_; }
 
 private:

@@ -75,6 +75,7 @@ public:
   result<std::size_t> send(std::span<const datagram> batch) override {
     std::size_t sent = 0;
     int trouble = 0;
+    bool told = false;
     while (!batch.empty()) {
       auto part = batch.first(std::min(batch.size(), max_batch));
       std::size_t done = 0;
@@ -85,6 +86,8 @@ public:
           done += static_cast<std::size_t>(n);
         } else if (errno == EINTR) {
           continue;
+        } else if (connected_ && errno == ECONNREFUSED && part.size() > 1 && !told) {
+          told = true; // of an earlier datagram: this one has not been tried
         } else if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) {
           return sent; // full: UDP drops the rest
         } else {
@@ -242,8 +245,10 @@ result<std::unique_ptr<udp_socket>> make_udp(loop& owner, const udp_options& o) 
   auto set = [&](int level, int name, int value) {
     return setsockopt(fd.get(), level, name, &value, sizeof value) == 0;
   };
-  bool ok = v6 ? set(IPPROTO_IPV6, IPV6_V6ONLY, 1) && set(IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
-               : set(IPPROTO_IP, IP_PKTINFO, 1);
+  // A connected socket's datagrams come to one address only.
+  bool ok = o.peer ? !v6 || set(IPPROTO_IPV6, IPV6_V6ONLY, 1)
+            : v6   ? set(IPPROTO_IPV6, IPV6_V6ONLY, 1) && set(IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
+                   : set(IPPROTO_IP, IP_PKTINFO, 1);
   if (o.broadcast) ok = ok && set(SOL_SOCKET, SO_BROADCAST, 1);
   if (o.reuse_port) ok = ok && set(SOL_SOCKET, SO_REUSEPORT, 1);
   // FORCE needs CAP_NET_ADMIN; without it the system's limit holds, which is no error.

@@ -57,23 +57,29 @@ class Tftp:
 
 
 class Dns:
-    """A name's address (RFC 1035 §4.1)."""
+    """An A query.  `blocked`: only an answer counts that blocks, by the null address or by NXDOMAIN."""
 
-    def __init__(self, name):
-        labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
-        self._query = b"nl\1\0\0\1\0\0\0\0\0\0" + labels + b"\0\0\1\0\1"
+    def __init__(self, name, blocked=False, address=SERVER):
+        self._query = struct.pack("!6H", 0x6e6c, 0x0100, 1, 0, 0, 0) + \
+            b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0\0\1\0\1"
+        self._blocked, self._address = blocked, address
 
     def open(self):
         return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 
     def ask(self, sock):
-        sock.sendto(self._query, (SERVER, 53))
+        sock.sendto(self._query, (self._address, 53))
 
     def answered(self, data):
-        return data[:2] == b"nl" and len(data) > len(self._query)
+        if len(data) < 12 or data[:2] != self._query[:2] or not data[2] & 0x80:
+            return False
+        code, answers = data[3] & 15, struct.unpack_from("!H", data, 6)[0]
+        if not self._blocked:
+            return code in (0, 5)
+        return code == 3 or (code == 0 and answers == 1 and data[len(self._query) + 12:][:4] == bytes(4))
 
     def end(self, sock, server):
-        """An answer ends it."""
+        """Nothing waits."""
 
 
 class Http:

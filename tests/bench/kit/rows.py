@@ -67,6 +67,10 @@ def at_least_of_floor(factor):
     return f">= {factor:g} x floor", lambda own, floor, peer: own >= factor * floor if floor else None
 
 
+def at_most_above_floor(amount):
+    return f"<= floor + {amount:g}", lambda own, floor, peer: own <= floor + amount if floor else None
+
+
 def at_most_of_floor(factor):
     return f"<= {factor:g} x floor", lambda own, floor, peer: own <= factor * floor if floor else None
 

@@ -64,6 +64,14 @@ class Server:
         lines = (self._folder / "output.log").read_text(errors="replace").splitlines()
         return " / ".join(lines[-4:]) or "it printed nothing"
 
+    def poll(self):
+        """The exit code of its first process, None while that runs."""
+        return self._processes[0].poll()
+
+    @property
+    def returncode(self):
+        return self._processes[0].returncode
+
     def alive(self):
         return all(started.poll() is None for started in self._processes)
 

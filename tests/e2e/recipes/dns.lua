@@ -8,6 +8,10 @@ local opt = netlab.args {
   { name = "forward", type = "string", default = "", help = "address of the resolver for corp.example" },
   { name = "ca", type = "path", help = "certificates that upstreams may show" },
   { name = "hosts", type = "path", help = "a hosts file" },
+  { name = "cache", type = "string", default = "", help = "anything: keep answers over restarts" },
+  { name = "anchor", type = "string", default = "", help = "the root's DS data: validate by it" },
+  { name = "certificate", type = "path", help = "for DNS over HTTPS" },
+  { name = "key", type = "path", help = "the certificate's" },
   { name = "workers", type = "integer", default = 1, help = "threads" },
 }
 netlab.state(opt.state)
@@ -39,7 +43,7 @@ if opt.forward ~= "" then
   forward["10.99.0.0/16"] = opt.forward
 end
 
-netlab.dns.server {
+local dns = netlab.dns.server {
   listen = { lan:at(53), "127.0.0.1:53", "[::1]:53" },
   nodes = nodes,
   leases = dhcp,
@@ -49,6 +53,8 @@ netlab.dns.server {
   hosts = opt.hosts,
   forward = forward,
   workers = opt.workers,
+  cache = { save = opt.cache ~= "" },
+  dnssec = opt.anchor ~= "" and { anchors = { ["."] = opt.anchor } },
   records = {
     registry = "10.77.0.1",
     dual = { "10.77.0.2", "fd00::2" },
@@ -59,3 +65,7 @@ netlab.dns.server {
     mail = { a = "10.77.0.3", mx = "10 mail", txt = { "v=spf1 -all", '"two" "strings"' }, ttl = "1h" },
   },
 }
+
+if opt.certificate then
+  netlab.http.server { listen = lan:at(443), tls = { certificate = opt.certificate, key = opt.key }, serve = { dns } }
+end

@@ -1,0 +1,286 @@
+"""DNS: kept answers, blocked names and misses beside dnsmasq and unbound; start-up, memory, a list that changes; the
+resolver alone in process."""
+
+import contextlib
+import json
+import random
+import re
+import shutil
+import subprocess
+import threading
+import time
+
+from lab import process
+
+from kit import probe, servers
+from kit.cable import CLIENT, SERVER
+from kit.rows import Row, at_least, at_most, at_most_above_floor, at_most_of_peer
+from kit.turns import Turns, run
+
+KEPT, DISTINCT = 1000, 200_000
+
+
+def listed(number):
+    return f"tracker{number}.{'ads' if number % 2 else 'metrics'}.example"
+
+
+class Lists:
+    """The same names for each server in its own words, and the questions."""
+
+    def __init__(self, folder, names):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.names, self._folder = names, folder
+        self.hosts, self.dnsmasq, self.unbound = (folder / f"{kind}-{names}" for kind in ("hosts", "dnsmasq", "unbound"))
+        for path, line in ((self.hosts, "0.0.0.0 {}\n"), (self.dnsmasq, "local=/{}/\n"),
+                           (self.unbound, 'local-zone: "{}." always_nxdomain\n')):
+            if not path.exists():
+                text = "".join(line.format(listed(number)) for number in range(names))
+                path.write_text(text if path != self.unbound else f"server:\n{text}")
+        chosen = random.Random(7)
+        self.kept = self._questions("kept", (f"host{n}.kept.bench" for n in range(KEPT)))
+        self.forwarded = self._questions("forwarded", (f"host{n}.forwarded.bench" for n in range(KEPT)))
+        self.blocked = self._questions("blocked", (listed(chosen.randrange(names)) for _ in range(DISTINCT)))
+        self._fresh = 0
+
+    def _questions(self, what, names):
+        path = self._folder / f"questions-{what}"
+        path.write_text("".join(f"{name} A\n" for name in names))
+        return path
+
+    def fresh(self, count):
+        """Names that nobody was asked for before."""
+        first, self._fresh = self._fresh, self._fresh + count
+        return self._questions("fresh", (f"n{number}.miss.bench" for number in range(first, first + count)))
+
+    def last(self):
+        return listed(self.names - 1)
+
+
+class Upstream:
+    """nsd on the client's side, with an address for every name of the zone bench."""
+
+    def __init__(self, cable, folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        (folder / "bench.zone").write_text("$ORIGIN bench.\n$TTL 3600\n@ IN SOA ns hostmaster 1 3600 600 86400 60\n@ IN NS ns\n"
+                                           f"ns IN A {CLIENT}\n" + "".join(f"*.{zone} IN A 192.0.2.1\n" for zone in
+                                                                           ("kept", "forwarded", "miss")))
+        config = folder / "nsd.conf"
+        config.write_text(f"""server:
+  ip-address: {CLIENT}
+  username: ""
+  chroot: ""
+  zonesdir: "{folder}"
+  database: ""
+  pidfile: "{folder}/nsd.pid"
+  xfrdfile: "{folder}/xfrd.state"
+  zonelistfile: "{folder}/zone.list"
+  server-count: 1
+  rrl-ratelimit: 0
+  rrl-whitelist-ratelimit: 0
+remote-control:
+  control-enable: no
+zone:
+  name: bench
+  zonefile: bench.zone
+""")
+        self._log = open(folder / "output.log", "ab")
+        self._process = subprocess.Popen(cable.client.command(servers.program("nsd", package="nsd"), "-d", "-c", config),
+                                         stdin=subprocess.DEVNULL, stdout=self._log, stderr=subprocess.STDOUT,
+                                         start_new_session=True)
+        probe.wait(cable, [probe.Dns("host0.kept.bench", address=CLIENT)], self._process)
+
+    def close(self):
+        process.stop(self._process, timeout=10)
+        self._log.close()
+
+
+# ---- servers ----
+
+def prepared_netlab(cable, setting, lists):
+    """netlab with the list compiled by an earlier start, as after every restart but the first."""
+    kept = setting.folder / "dns" / "prepared"
+    options = {"list": lists.hosts, "upstream": CLIENT}
+    first = servers.netlab(setting.netlab, "dns", **options)
+    server = first.start(cable, kept, [probe.Dns(lists.last(), blocked=True)])
+    compiled_seconds = server.start_seconds
+    server.stop()
+
+    def make(folder):
+        shutil.copytree(kept / "state", folder / "state")
+        (commands, environment) = ([str(setting.netlab), "run", "--log", "json", str(servers.RECIPES / "dns.lua"), "--state",
+                                    str(folder / "state"), "--list", str(lists.hosts), "--upstream", CLIENT], {})
+        return [commands], environment
+    return servers.Kind("netlab", make), compiled_seconds
+
+
+def dnsmasq(lists):
+    def make(folder):
+        config = folder / "dnsmasq.conf"
+        config.write_text("\n".join(["keep-in-foreground", "interface=eth0", "bind-interfaces", "user=root", "no-resolv",
+                                     "no-hosts", f"server={CLIENT}", "cache-size=10000", "dns-forward-max=10000",
+                                     f"log-facility={folder}/dnsmasq.log", f"pid-file={folder}/dnsmasq.pid",
+                                     f"conf-file={lists.dnsmasq}"]) + "\n")
+        return [[servers.program("dnsmasq", package="dnsmasq-base"), f"--conf-file={config}"]], {}
+    return servers.Kind("dnsmasq", make)
+
+
+def unbound(lists):
+    def make(folder):
+        config = folder / "unbound.conf"
+        config.write_text(f"""server:
+  directory: "{folder}"
+  chroot: ""
+  username: ""
+  pidfile: ""
+  use-syslog: no
+  interface: {SERVER}
+  access-control: 0.0.0.0/0 allow
+  do-ip6: no
+  num-threads: 1
+  module-config: "iterator"
+  do-not-query-localhost: no
+remote-control:
+  control-enable: no
+forward-zone:
+  name: "."
+  forward-addr: {CLIENT}
+include: "{lists.unbound}"
+""")
+        return [[servers.program("unbound", package="unbound"), "-d", "-p", "-c", str(config)]], {}
+    return servers.Kind("unbound", make)
+
+
+# ---- load ----
+
+class Load:
+    """dnsperf with one kind of question: the server's processor time for each, and how many it answered a second."""
+
+    def __init__(self, cable, name, goals):
+        self._cable = cable
+        self.cpu = Row(f"{name}, processor", "us/query", "lower", goals)
+        self.rate = Row(name, "1/s", "higher")
+        self.rows = [self.cpu, self.rate]
+
+    def measure(self, kind, server, questions, *options):
+        before = server.usage.cpu_seconds()
+        text = run(self._cable.client, servers.program("dnsperf", package="dnsperf"), "-s", SERVER, "-d", questions,
+                   "-q", 200, "-c", 4, "-t", 2, *options, seconds=90)
+        cpu = server.usage.cpu_seconds() - before
+        sent, completed = (int(re.search(rf"Queries {what}:\s+(\d+)", text).group(1)) for what in ("sent", "completed"))
+        if completed < 0.98 * sent or not completed:
+            raise RuntimeError(f"{completed} of {sent} queries were answered")
+        self.cpu.add(kind.name, 1e6 * cpu / completed)
+        self.rate.add(kind.name, float(re.search(r"Queries per second:\s+([\d.]+)", text).group(1)))
+
+
+class Peak:
+    """The most memory that a server has while this is open, in MiB private to it."""
+
+    def __init__(self, server):
+        self._server, self._over = server, threading.Event()
+        self.before = self.most = server.usage.memory()["private"]
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def _watch(self):
+        while not self._over.wait(0.005):
+            with contextlib.suppress(OSError):
+                self.most = max(self.most, self._server.usage.memory()["private"])
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._over.set()
+        self._thread.join()
+
+
+def in_process(setting):
+    kept = Row("kept", "ns", "lower")
+    blocked = Row("blocked, 200,000 names", "ns", "lower")
+    miss = Row("miss", "ns", "lower")
+    both = Row("two threads to one", "x", "higher", [at_least(1.8)])
+    turns = Turns([servers.Kind("netlab", None)], setting.rounds, [kept, blocked, miss, both])
+
+    def once(kind):
+        options = ["--names", "50000", "--queries", "50000"] if setting.quick else []
+        done = subprocess.run([setting.tools / "netlab-bench-dns-engine", "--folder", setting.folder, *options],
+                              capture_output=True, text=True, timeout=120)
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr.strip() or f"ended with {done.returncode}")
+        got = json.loads(done.stdout)
+        for row, key in ((kept, "cached_ns"), (blocked, "blocked_ns"), (miss, "miss_ns"), (both, "two_threads")):
+            row.add(kind.name, got[key])
+    turns.each(once)
+    return turns
+
+
+def measure(cable, setting):
+    lists = Lists(setting.data / "dns", 100_000 if setting.quick else 1_000_000)
+    seconds = 1 if setting.quick else 3
+    misses = 10_000 if setting.quick else 150_000
+    upstream = Upstream(cable, setting.folder / "dns" / "upstream")
+    try:
+        started = Row("exec until a listed name is blocked", "ms", "lower", [at_most(50)])
+        kept = Load(cable, "kept", [at_most_above_floor(0.4), at_most_of_peer(0.9)])
+        forwarded = Load(cable, "kept, of a forwarded zone", [at_most_above_floor(0.4), at_most_of_peer(0.9)])
+        blocked = Load(cable, "blocked, 200,000 names", [at_most_above_floor(0.6)])
+        miss = Load(cable, "miss", [at_most(10)])
+        memory = Row("memory at start, RSS", "MiB", "lower")
+        private = Row("memory at start, private", "MiB", "lower")
+        loaded = Row("memory after the load, private", "MiB", "lower")
+        compiled = Row("compiling the list, from exec to the first blocked answer", "ms", "lower")
+        update = Row("a list's update, peak above private memory", "%", "lower", [at_most(10)])
+        kinds = [dnsmasq(lists), unbound(lists), servers.floor(setting.tools, "dns", address=SERVER)]
+        rows = [started, *kept.rows, *forwarded.rows, *blocked.rows, *miss.rows, memory, private, loaded, compiled, update]
+        turns = Turns(kinds, setting.rounds, rows)
+        folder = setting.folder / "dns"
+        if setting.netlab:
+            kind, compiled_seconds = prepared_netlab(cable, setting, lists)
+            compiled.add("netlab", 1000 * compiled_seconds)
+            turns.kinds.insert(0, kind)
+
+        def once(kind):
+            bare = kind.name == "floor"
+            server = kind.start(cable, folder / kind.name, [probe.Dns(lists.last(), blocked=not bare)])
+            try:
+                started.add(kind.name, 1000 * server.start_seconds)
+                taken = server.usage.memory()
+                memory.add(kind.name, taken["rss"])
+                private.add(kind.name, taken["private"])
+                for load, questions in ((kept, lists.kept), (forwarded, lists.forwarded), (blocked, lists.blocked)):
+                    if not bare:  # what was not asked for yet is a miss
+                        run(cable.client, "dnsperf", "-s", SERVER, "-d", questions, "-q", 50, "-n", 1, seconds=60)
+                    load.measure(kind, server, questions, "-l", seconds)
+                if bare:
+                    server.stop()
+                    server = servers.floor(setting.tools, "dns", address=SERVER, upstream=CLIENT).start(
+                        cable, folder / "floor", [probe.Dns("host0.kept.bench")])
+                # dnsmasq takes 300 us for each.
+                count = misses // 10 if kind.name == "dnsmasq" else misses
+                miss.measure(kind, server, lists.fresh(count), "-n", 1)
+                loaded.add(kind.name, server.usage.memory()["private"])
+            finally:
+                server.stop()
+        turns.each(once)
+
+        def change(kind):
+            changing = folder / "changing.list"
+            shutil.copyfile(lists.hosts, changing)
+            server = servers.netlab(setting.netlab, "dns", list=changing, upstream=CLIENT).start(
+                cable, folder / kind.name, [probe.Dns(lists.last(), blocked=True)])
+            try:
+                # It gives back what compiling took.
+                time.sleep(1)
+                with Peak(server) as peak:
+                    with open(changing, "a", encoding="ascii") as out:
+                        out.write("0.0.0.0 brand-new.example\n")
+                    probe.wait(cable, [probe.Dns("brand-new.example", blocked=True)], server, seconds=60)
+                update.add(kind.name, 100 * (peak.most - peak.before) / peak.before)
+            finally:
+                server.stop()
+        turns.each(change, only=["netlab"], rounds=1)
+    finally:
+        upstream.close()
+    return [("dns", turns), ("dns, in process", in_process(setting))]
