@@ -98,10 +98,6 @@ schema boot_schema() {
                "the address of this service for clients; by default the one that each client asked"),
       optional("ipxe", type::map(type::path()),
                "iPXE programs by what runs them (bios, amd64, arm64 …) instead of Debian's"),
-      with_default(
-          "ipxe_ipv6", type::enumeration({"skip", "wait"}), "skip",
-          "iPXE configures IPv6 beside IPv4, and waits 16 s where no router answers it: tell it that "
-          "there is nothing to configure (skip), or not (wait)"),
       optional("grub", type::map(type::path()),
                "GRUB's netboot images by processor (amd64, arm64, i386 …) instead of Debian's"),
       optional("shim", type::map(type::path()), "signed shims by processor instead of Debian's"),
@@ -300,7 +296,6 @@ result<object_ptr> create_boot(host& h, const options& o) {
   s.stub = paths(o, "stub");
   s.grub = paths(o, "grub");
   s.shim = paths(o, "shim");
-  s.ipxe_skips_ipv6 = o.get<std::string>("ipxe_ipv6") == "skip";
   s.cache_bytes = o.get<byte_size>("cache_size").bytes;
   for (const auto& one : o.list<object_ptr>("sources"))
     if (auto asked = std::dynamic_pointer_cast<boot_source_handle>(one))

@@ -346,7 +346,6 @@ function netlab.boot.raspberry(options) end
 ---@field groups? netlab.boot.service.options.groups[] who boots what: a function that says yes wins, then most selectors, then the recipe's order; no match is the default
 ---@field url? string the address of this service for clients; by default the one that each client asked
 ---@field ipxe? table<string, string> iPXE programs by what runs them (bios, amd64, arm64 …) instead of Debian's
----@field ipxe_ipv6? "skip"|"wait" iPXE configures IPv6 beside IPv4, and waits 16 s where no router answers it: tell it that there is nothing to configure (skip), or not (wait) (default "skip")
 ---@field grub? table<string, string> GRUB's netboot images by processor (amd64, arm64, i386 …) instead of Debian's
 ---@field shim? table<string, string> signed shims by processor instead of Debian's
 ---@field stub? table<string, string> systemd's EFI stubs by processor (amd64, arm64), for images assembled from kernel and initrd

@@ -196,13 +196,6 @@ TEST_CASE("policy: each kind of client gets what it can start") {
   CHECK(http.file == "http://10.77.0.1:8080/uki/52-54-00-0a-4d-11/guest-arm64.efi");
   CHECK(l.ask(16, "HTTPClient:Arch:00016").file == "http://10.77.0.1:8080/ipxe/snponly.efi");
 
-  CHECK(l.ask(7, "PXEClient", "iPXE").skips_ipv6);
-  CHECK_FALSE(pxe.skips_ipv6);
-  CHECK_FALSE(http.skips_ipv6);
-  lab waits;
-  waits.options.ipxe_skips_ipv6 = false;
-  CHECK_FALSE(waits.ask(7, "PXEClient", "iPXE").skips_ipv6);
-
   boot_request ordinary;
   ordinary.vendor_class = "dhcpcd";
   CHECK(l.boot->decide(ordinary).what == boot_reply::kind::ignore);

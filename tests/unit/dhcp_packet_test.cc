@@ -277,7 +277,7 @@ TEST_CASE("dhcp options: relay information, encapsulated options, names") {
   CHECK(clean_hostname(std::string(300, 'a')).size() == 63);
 }
 
-TEST_CASE("dhcp frame: IPv4/UDP, ARP and an IPv6 router's word") {
+TEST_CASE("dhcp frame: IPv4/UDP and ARP") {
   auto payload = corpus_packet(dhcp_corpus[0]);
   endpoint from{ip_address::v4(10, 0, 0, 1), 67}, to{ip_address::v4(10, 0, 0, 100), 68};
   auto frame = make_udp_frame(from, to, payload);
@@ -300,22 +300,6 @@ TEST_CASE("dhcp frame: IPv4/UDP, ARP and an IPv6 router's word") {
   CHECK(sum == 0xffff);
 
   auto mac = mac_address::parse("02:00:00:00:00:09").value();
-  auto advertisement = make_router_advertisement(mac);
-  CHECK(to_hex(byte_view(advertisement).first(42)) == "60000000"
-                                                      "0010"
-                                                      "3a"
-                                                      "ff"
-                                                      "fe800000000000000000"
-                                                      "00fffe000009"
-                                                      "ff020000000000000000000000000001"
-                                                      "8600");
-  CHECK(to_hex(byte_view(advertisement).subspan(44)) == "000000000000000000000000");
-  sum = 58 + 16;
-  for (std::size_t i = 8; i < advertisement.size(); i += 2)
-    sum += advertisement[i] * 256u + advertisement[i + 1];
-  while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
-  CHECK(sum == 0xffff);
-
   auto probe = make_arp_probe(mac, to.address);
   auto arp = parse_arp(probe).value();
   CHECK_FALSE(arp.reply);

@@ -153,36 +153,6 @@ TEST_CASE("dhcp server: without CAP_NET_RAW a neighbour entry, without CAP_NET_A
   CHECK(poor.net.datagrams[0].to == endpoint{ip_address::v4(0xffffffff), 68});
 }
 
-TEST_CASE("dhcp server: iPXE is told, and nobody else, that there is no IPv6 router to wait for") {
-  world w;
-  w.options.config.networks[0].probe = false;
-  w.options.hooks.boot = [](const boot_request& r) {
-    boot_reply answer;
-    answer.what = boot_reply::kind::boot;
-    answer.file = "boot.ipxe";
-    answer.skips_ipv6 = r.user_class == "iPXE";
-    return answer;
-  };
-  w.start();
-  auto p = w.message(message_type::discover);
-  p.options.set(option::vendor_class, as_bytes("PXEClient:Arch:00007"));
-  w.send(p);
-  REQUIRE(w.net.frames.size() == 1);
-  CHECK(w.net.frames[0].protocol == ethertype_ipv4);
-  w.net.frames.clear();
-  p.options.set(option::user_class, as_bytes("iPXE"));
-  w.send(p);
-  REQUIRE(w.net.frames.size() == 2);
-  CHECK(w.net.frames[0].protocol == ethertype_ipv6);
-  CHECK(w.net.frames[0].to == client_mac);
-  CHECK(w.net.frames[1].protocol == ethertype_ipv4);
-  // Behind a relay agent nothing of ours reaches it.
-  w.net.frames.clear();
-  p.giaddr = ip_address::v4(10, 0, 0, 2);
-  w.send(p);
-  CHECK(w.net.frames.empty());
-}
-
 TEST_CASE("dhcp server: one batch in, one batch out") {
   world w;
   w.options.config.networks[0].probe = false;

@@ -40,7 +40,6 @@ struct boot_reply {
   bool takes_offer = false; // uses the OFFER's address and sends no REQUEST: the lease begins with the OFFER
   bool keep_arp = false;    // answers no ARP while it loads: its hardware address is kept for it
   bool nudge = false;       // looks at an OFFER only when another frame comes: it is sent some
-  bool skips_ipv6 = false;  // waits for an IPv6 router beside DHCP (iPXE): it is told not to
   std::string reason;
   std::string summary;      // for the timeline: "x64-uefi → snponly.efi"
   std::string architecture; // the name for the timeline: "x64-uefi"

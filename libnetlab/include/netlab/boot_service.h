@@ -36,7 +36,6 @@ struct service_options {
   // iPXE programs by what runs them: "bios", "amd64", "arm64", "i386" …. Absolute paths; what is not given is
   // looked for as Debian's package names it.
   text_map ipxe;
-  bool ipxe_skips_ipv6 = true; // iPXE is told not to wait for an IPv6 router
   // systemd's EFI stubs by processor: "amd64", "arm64" …. Absolute paths; what is not given is looked for.
   text_map stub;
   // GRUB's netboot images and shims by processor. Absolute paths; what is not given is looked for in the

@@ -49,7 +49,6 @@ struct reply {
   ip_address address;      // that it gives; unspecified: none
   bool keep_arp = false;   // see boot_reply
   bool nudge = false;
-  bool skips_ipv6 = false;
   std::size_t offset = 0, size = 0; // of the message in actions::bytes
 };
 

@@ -129,7 +129,6 @@ boot_reply service::impl::decide(const boot_request& request) {
     reply.what = boot_reply::kind::boot;
     reply.file = std::move(file);
     reply.summary = kind.name + " → " + reply.file;
-    reply.skips_ipv6 = kind.ipxe && options.ipxe_skips_ipv6;
     return reply;
   };
   auto over_tftp = [&](std::string file) {

@@ -107,28 +107,6 @@ byte_vector make_arp_reply(const mac_address& sender, const ip_address& address,
   return make_arp(2, sender, address, to, to_address);
 }
 
-byte_vector make_router_advertisement(const mac_address& from) {
-  constexpr std::uint8_t icmpv6 = 58, advertisement = 134;
-  constexpr std::size_t ip_size = 40, icmp_size = 16;
-  byte_vector out(ip_size + icmp_size);
-  byte_writer w(out);
-  w.u32(0x60000000);
-  w.u16(icmp_size);
-  w.u8(icmpv6);
-  w.u8(255);         // shows that no router has forwarded it (RFC 4861 §6.1.2)
-  w.u32(0xfe800000); // link-local, with the identifier of RFC 4291 appendix A
-  w.u32(0);
-  const auto& mac = from.octets;
-  for (int octet : {mac[0] ^ 2, +mac[1], +mac[2], 0xff, 0xfe, +mac[3], +mac[4], +mac[5]})
-    w.u8(static_cast<std::uint8_t>(octet));
-  for (std::uint32_t word : {0xff020000u, 0u, 0u, 1u}) w.u32(word); // all nodes
-  w.u8(advertisement);
-  // Everything else is zero: unspecified hop limit and times, no flags, and a lifetime of nobody's default
-  // router. What the checksum covers beside the message is both addresses, the length and the protocol.
-  put16(out, ip_size + 2, fold(add_words(byte_view(out).subspan(8), icmpv6 + icmp_size)));
-  return out;
-}
-
 std::optional<arp_frame> parse_arp(byte_view frame) {
   byte_reader r(frame);
   if (r.u16() != 1 || r.u16() != ethertype_ipv4 || r.u8() != 6 || r.u8() != 4) return std::nullopt;

@@ -10,7 +10,7 @@ namespace netlab::dhcp {
 // IPv4/UDP and ARP packets for clients that have no address yet. They travel in Ethernet frames whose
 // header packet_socket adds.
 
-inline constexpr std::uint16_t ethertype_ipv4 = 0x0800, ethertype_arp = 0x0806, ethertype_ipv6 = 0x86dd;
+inline constexpr std::uint16_t ethertype_ipv4 = 0x0800, ethertype_arp = 0x0806;
 
 byte_vector make_udp_frame(const endpoint& from, const endpoint& to, byte_view payload);
 // The same behind what is in `to_buffer` already.
@@ -30,10 +30,6 @@ byte_vector make_arp_probe(const mac_address& sender, const ip_address& target);
 // "`address` is at `sender`", for the one who asked.
 byte_vector make_arp_reply(const mac_address& sender, const ip_address& address, const mac_address& to,
                            const ip_address& to_address);
-
-// An IPv6 router's word to all nodes (RFC 4861 §4.2) that there is nothing here: no default route, no prefix,
-// no DHCPv6. `from` is the sender's hardware address, from which its link-local address is made.
-byte_vector make_router_advertisement(const mac_address& from);
 
 struct arp_frame {
   bool reply = false;

@@ -222,7 +222,6 @@ unsigned reply_builder::build(const request_context& c, message_type type, const
   if (c.boot) {
     r.keep_arp = c.boot->keep_arp;
     r.nudge = c.boot->nudge && type == message_type::offer;
-    r.skips_ipv6 = c.boot->skips_ipv6 && r.how != destination::relay;
   }
   start(c, type);
   out_.yiaddr = yiaddr;

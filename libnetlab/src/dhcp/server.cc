@@ -24,8 +24,8 @@ struct server::impl : std::enable_shared_from_this<server::impl> {
     int network = -1;
     bool proxy = false; // on port 4011
     std::unique_ptr<udp_socket> udp;
-    std::unique_ptr<packet_socket> arp, raw, ipv6;
-    bool raw_tried = false, ipv6_tried = false;
+    std::unique_ptr<packet_socket> arp, raw;
+    bool raw_tried = false;
     struct framed_reply {
       reply* what;
       std::size_t offset; // of its frame in `frames`
@@ -319,7 +319,6 @@ struct server::impl : std::enable_shared_from_this<server::impl> {
   // What boot ROMs without a whole IP stack need beside the reply.
   void help(const reply& r) {
     if (r.keep_arp && !r.address.is_unspecified()) keep_arp(r.interface, r.address, r.mac);
-    if (r.skips_ipv6) skip_ipv6(r);
     if (!r.nudge) return;
     std::erase_if(nudges, [now = rt.clock.now()](const auto& n) { return n.second.over <= now; });
     if (nudges.size() >= max_helped) return;
@@ -339,16 +338,6 @@ struct server::impl : std::enable_shared_from_this<server::impl> {
         (void)l->udp->send(d); // the client asks again when it missed this one too
       }));
     nudges[r.mac] = {rt.clock.now() + 2 * std::end(nudges_after)[-1], std::move(timers)};
-  }
-
-  // iPXE configures IPv6 beside IPv4. Where no router answers it, it goes on with either only 16 s later.
-  void skip_ipv6(const reply& r) {
-    auto* l = find_link(r.interface, false);
-    if (!l || options.listen || l->info.loopback) return;
-    if (!l->ipv6 && !std::exchange(l->ipv6_tried, true))
-      if (auto made = rt.net.packets(l->info.name, ethertype_ipv6)) l->ipv6 = std::move(*made);
-    // To this machine alone; it waits when it misses this one, and another goes with the ACK.
-    if (l->ipv6) (void)l->ipv6->send(r.mac, make_router_advertisement(l->info.mac));
   }
 
   void keep_arp(std::uint32_t interface, const ip_address& address, const mac_address& mac) {

@@ -3,12 +3,12 @@
 A module that has such tests names their boots in BOOTS, test name to Boot.  They start with the first test that takes
 one, as many at once as the machine has cores and memory for: an emulated machine keeps one core busy and no more."""
 
-import datetime
 import os
 import pathlib
 import re
 
 from . import bastion
+from .advertiser import Advertiser
 from .qemu import Guest, run_to_config
 
 _MOST, _MEMORY = 4, 1 << 30  # at once; what one of them takes
@@ -26,21 +26,25 @@ class Boot:
     DHCP `messages` of the wire, and `sockets`, those that the server's host had open."""
 
     def __init__(self, machine, recipe, assets=None, node=None, http_boot=False, follow=None, prepare=None, ready=None,
-                 power_on=None, peer_files=None, peer_nodes=(), **options):
+                 power_on=None, peer_files=None, peer_nodes=(), ipv6_router=True, **options):
         """`assets`: name to path below the fixtures' folder, where one that ends with "/" is all that is in it.
         `prepare(lab)`: adds hosts before the server starts; may return further options for it.
         `ready(boot)`: the server runs and the machine is off; may return further arguments of the emulator.
         `power_on(boot)`: in place of a Guest.  `follow(boot)`: in place of the way to the machine configuration.
+        `ipv6_router`: False lets iPXE wait for one, as it does in a network without IPv6.
         `options` are the recipe's; `peer_files` and `peer_nodes` what dnsmasq needs for the same boot."""
         self.machine, self.recipe, self.assets = machine, recipe, assets or {}
         self.node = node or {"mac": bastion.GUEST_MAC, "uuid": bastion.GUEST_UUID}
         self.http_boot, self.follow, self.prepare, self.ready, self.power_on = http_boot, follow, prepare, ready, power_on
+        self.ipv6_router = ipv6_router
         self.peer_files, self.peer_nodes, self.options = peer_files or {}, peer_nodes, options
         self.lab = None
 
     def run(self, folder, server, binary):
         self.lab = bastion.Lab(folder, server, binary)
         try:
+            if self.ipv6_router:
+                self.lab.keep(Advertiser(self.lab.network))
             fixtures = bastion.fixtures("amd64", "arm64")
             for name, source in self.assets.items():
                 if source.endswith("/"):
@@ -74,19 +78,9 @@ class Boot:
 
     def steps(self):
         """What netlab told of the boot, as "stage: what" in order, without the times and sizes."""
-        return [text for _, text in self._told()]
-
-    def seconds_to(self, text):
-        """From the step before the first step that begins with the text to that step."""
-        told = self._told()
-        at = next(i for i, (_, step) in enumerate(told) if step.startswith(text))
-        return (told[at][0] - told[at - 1][0]).total_seconds()
-
-    def _told(self):
+        told = [event.get("message", "") for event in self.events]
         names = tuple(f"{name} " for name in (self.node["mac"], self.node.get("name")) if name)
-        return [(datetime.datetime.fromisoformat(event["time"].replace("Z", "+00:00")),
-                 event["message"].split(" ", 1)[1].split(",")[0])
-                for event in self.events if event.get("message", "").startswith(names)]
+        return [line.split(" ", 1)[1].split(",")[0] for line in told if line.startswith(names)]
 
 
 def in_order(lines, *wanted):
