@@ -2,8 +2,8 @@
 --
 --   sudo netlab run bastion.lua --interface eth0 --address 10.20.13.140/24
 --
--- DHCP hands out addresses, TFTP and HTTP boot Talos on amd64 and arm64, and every node's boot is told
--- as one story in the log and by `netlab status`.
+-- DHCP hands out addresses, TFTP and HTTP boot Talos on amd64 and arm64, DNS knows every node and lease and
+-- filters the rest, and every node's boot is told as one story in the log and by `netlab status`.
 local netlab = require "netlab"
 
 local opt = netlab.args {
@@ -11,7 +11,9 @@ local opt = netlab.args {
   { name = "address", type = "cidr", default = "10.20.13.140/24", help = "this machine's address on it" },
   { name = "router", type = "ip", default = "10.20.13.1", help = "the default gateway of the nodes" },
   { name = "range", type = "ip_range", default = "10.20.13.100-10.20.13.199", help = "addresses for machines that are not listed below" },
-  { name = "state", type = "path", default = "/var/lib/netlab", help = "leases, timeline and boot assets live here" },
+  { name = "upstreams", type = "string", default = "tls://1.1.1.1#one.one.one.one tls://9.9.9.9#dns.quad9.net", help = "resolvers for names of the outside" },
+  { name = "blocklist", type = "url", help = "names that are not answered: a hosts file or filter list" },
+  { name = "state", type = "path", default = "/var/lib/netlab", help = "leases, timeline, query log and boot assets live here" },
 }
 netlab.state(opt.state)
 
@@ -58,11 +60,29 @@ local boot = netlab.boot.service {
 netlab.http.server { listen = lan:at(8080), serve = { boot } }
 netlab.tftp.server { listen = lan:at(69), serve = { boot } }
 
-netlab.dhcp.server {
+local dhcp = netlab.dhcp.server {
   network = lan,
   range = opt.range,
   lease = "12h",
+  dns = lan.ip,
   nodes = nodes,
   boot = boot,
   on_lease = function(lease) netlab.log.info("lease", { node = lease.name or lease.hostname, ip = lease.ip }) end,
+}
+
+-- talos-1, talos-1.lab.internal and the machines with leases, each for as long as it has its address. What is
+-- asked and blocked: netlab dns top, tail and why.
+local upstreams = {}
+for word in opt.upstreams:gmatch "%S+" do
+  upstreams[#upstreams + 1] = word
+end
+netlab.dns.server {
+  listen = lan:at(53),
+  nodes = nodes,
+  leases = { dhcp },
+  upstreams = upstreams,
+  -- In a VPC, names of other instances are Amazon's resolver's:
+  -- forward = { ["eu-west-1.compute.internal"] = "10.20.0.2" },
+  records = { registry = lan.ip, boot = lan.ip },
+  blocklists = opt.blocklist and { opt.blocklist } or {},
 }

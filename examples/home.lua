@@ -11,7 +11,8 @@ local opt = netlab.args {
   { name = "interface", type = "string", default = "eth0", help = "the inner network's interface" },
   { name = "address", type = "cidr", default = "10.17.13.140/24", help = "this machine's address on it" },
   { name = "dnsmasq-leases", type = "path", default = "/var/lib/misc/dnsmasq.leases", help = "leases of the dnsmasq that ran here before" },
-  { name = "state", type = "path", default = "/var/lib/netlab", help = "leases, timeline and boot assets live here" },
+  { name = "pihole", type = "path", help = "the folder of the Pi-hole that ran here before, such as /etc/pihole" },
+  { name = "state", type = "path", default = "/var/lib/netlab", help = "leases, timeline, query log and boot assets live here" },
 }
 netlab.state(opt.state)
 
@@ -45,7 +46,7 @@ local boot = netlab.boot.service {
 netlab.http.server { listen = inner:at(8080), serve = { boot } }
 netlab.tftp.server { listen = inner:at(69), serve = { boot } }
 
-netlab.dhcp.server {
+local dhcp = netlab.dhcp.server {
   network = inner,
   range = "10.17.13.100-10.17.13.199",
   lease = "12h",
@@ -53,4 +54,16 @@ netlab.dhcp.server {
   nodes = nodes,
   boot = boot,
   import = { dnsmasq = opt["dnsmasq-leases"] }, -- read once, when netlab has no leases of its own
+}
+
+-- The resolver of both networks. The front network's machines ask from 10.17.12.0/24; their names are the
+-- provider's router's, which gives them their addresses.
+netlab.dns.server {
+  listen = inner:at(53),
+  nodes = nodes,
+  leases = { dhcp },
+  upstreams = { "tls://1.1.1.1#one.one.one.one", "tls://9.9.9.9#dns.quad9.net" },
+  forward = { ["10.17.12.0/24"] = "10.17.12.1" },
+  records = { files = inner.ip, registry = inner.ip, router = { "10.17.13.249", "10.17.12.249" } },
+  pihole = opt.pihole and netlab.dns.pihole { path = opt.pihole }, -- its lists, groups, clients and names
 }

@@ -16,6 +16,8 @@ api describe_everything() {
   bind_dhcp(out);
   bind_dhcp_proxy(out);
   bind_dns(out);
+  bind_dns_names(out);
+  bind_dns_resolve(out);
   bind_err(out);
   bind_fs(out);
   bind_http(out);

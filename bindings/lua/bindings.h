@@ -17,6 +17,8 @@ void bind_clock(api&);
 void bind_dhcp(api&);
 void bind_dhcp_proxy(api&);
 void bind_dns(api&);
+void bind_dns_names(api&);
+void bind_dns_resolve(api&);
 void bind_err(api&);
 void bind_fs(api&);
 void bind_http(api&);
@@ -36,8 +38,9 @@ void bind_test(api&);
 void bind_tftp(api&);
 void bind_yaml(api&);
 
-// The control socket's verbs about leases.
+// The control socket's verbs about leases, and about DNS servers.
 void add_dhcp_verbs(host& h);
+void add_dns_verbs(host& h);
 
 // Everything that recipes can name.
 api describe_everything();

@@ -7,7 +7,13 @@
 #include "bindings.h"
 #include "borrowed_call.h"
 #include "dns_filter.h"
+#include "dns_hook.h"
+#include "dns_log.h"
+#include "dns_names.h"
+#include "dns_operated.h"
 #include "dns_records.h"
+#include "dns_why.h"
+#include "dns_zones.h"
 #include "host.h"
 #include "lease_source.h"
 #include "netlab/dns_over_https.h"
@@ -31,7 +37,7 @@ std::uint32_t whole_seconds(duration d) {
   return static_cast<std::uint32_t>(std::clamp<std::int64_t>(count, 0, 0x7fffffff));
 }
 
-class dns_service final : public service, public http_answerer {
+class dns_service final : public service, public http_answerer, public dns_operated {
 public:
   listen_list listen;
   dns::server_config settings;
@@ -45,6 +51,10 @@ public:
   std::size_t workers = 1;
   dns_filter_settings filtering;
   bool save_cache = false;
+  dns_log_settings logging;
+  dns_zones zones;
+  std::vector<std::shared_ptr<dns_names>> set_names;
+  shared_reference on_query;
 
   ~dns_service() override {
     for (auto& w : workers_)
@@ -58,8 +68,11 @@ public:
   }
 
   result<void> check(host& h) override {
-    if (filtering.any() && h.state_folder().empty())
+    if (filtering.has_lists() && h.state_folder().empty())
       return fail(errc::invalid, "lists are kept in the state folder: call netlab.state first", "blocklists");
+    if (logging.wanted && h.state_folder().empty())
+      return fail(errc::invalid, "the log is kept in the state folder: call netlab.state first", "log");
+    if (auto loaded = zones.load(h.world().files); !loaded) return loaded;
     for (const auto& g : settings.engine.groups)
       for (const auto& u : g.members)
         for (const auto& l : listen)
@@ -93,15 +106,31 @@ public:
     settings.name = name();
     for (const auto& l : listen) settings.listen.push_back(l.endpoint);
     read_hosts_files();
+    if (auto loaded = zones.load(h.world().files); !loaded) return loaded;
     auto fixed = fixed_names();
     if (!fixed) return tl::unexpected(fixed.error());
     fixed_ = std::move(*fixed);
     dynamic_ = leased_names();
+    bool kept = !h.state_folder().empty();
+    overlays_ = std::make_unique<dns_overlays>(
+        h.world(), name(), kept ? h.state_path(name() + ".overlays.json") : "", [this] { give_out(); });
+    overlays_->start();
     // Simulated runs have one thread.
     bool alone = &h.bytes().scheduler == &h.world().scheduler;
     if (filtering.any()) {
       filter_ = std::make_unique<dns_filter>(filtering, h.world(), [this] { give_out(); });
       filter_->start(name(), h.state_path(name() + ".lists"), alone);
+    }
+    if (logging.on && kept) {
+      log_ = make_dns_log(logging, h.world(), name(), log_folder(),
+                          filter_ ? filter_->list_names() : std::vector<std::string>{},
+                          filter_ ? filter_->group_names() : std::vector<std::string>{"everybody"},
+                          settings.engine.groups);
+    }
+    if (on_query) {
+      hook_ =
+          std::make_unique<dns_lua_hook>(h, on_query, "dns.server on_query", domain, settings.hook_timeout);
+      settings.hook = hook_.get();
     }
     auto now_valid = make_snapshot();
     auto count = alone ? std::size_t{1} : workers;
@@ -111,6 +140,7 @@ public:
       if (!alone) w->loop = std::make_unique<side_loop>(h.world().log, h.world().metrics);
       w->world = alone ? &h.world() : &w->loop->world();
       settings.worker = std::to_string(i);
+      if (log_) settings.sink = &log_->add_worker();
       auto begun = call(*w, [&]() -> result<void> {
         w->server = std::make_unique<dns::server>(*w->world, settings);
         w->server->use(now_valid);
@@ -134,12 +164,23 @@ public:
       workers_.push_back(std::move(w));
     }
     serving_ = true;
+    if (log_) log_->start();
     for (const auto& each : leases)
       if (auto* source = dynamic_cast<lease_source*>(each.get()))
         source->on_leases_changed([this] { leases_changed(); });
+    for (const auto& each : set_names) {
+      each->on_change([this, alive = std::weak_ptr(alive_)] {
+        if (auto still = alive.lock(); still && *still) leases_changed();
+      });
+      each->on_ask([this, alive = std::weak_ptr(alive_)](const dns::name& n) {
+        auto still = alive.lock();
+        bool held = still && *still && held_by_recipe(n);
+        return held ? n.to_string() + " is " + origin_of(n) : std::string();
+      });
+    }
     // A DHCP server that starts after this one has its leases by the next turn.
     if (!leases.empty()) leases_changed();
-    watch_hosts_files();
+    watch_files();
     return {};
   }
 
@@ -148,6 +189,7 @@ public:
     if (save_cache) store_caches();
     gather_.cancel();
     watches_.clear();
+    if (overlays_) overlays_->stop();
     if (filter_) filter_->stop();
     auto left = std::make_shared<std::size_t>(workers_.size());
     if (*left == 0) return done();
@@ -202,6 +244,14 @@ public:
       if (!last_bogus.empty()) out["dnssec"]["last_bogus"] = printable(last_bogus);
     }
     if (filter_) out["filter"] = filter_->status();
+    if (log_) {
+      auto s = log_->status();
+      out["log"] = {{"queries", s.rows}, {"on disk", format_size(s.bytes)}};
+      if (s.dropped > 0) out["log"]["not logged"] = s.dropped;
+      if (!s.trouble.empty()) out["log"]["trouble"] = printable(s.trouble);
+    }
+    if (auto changes = overlays_ ? overlays_->status() : json::array(); !changes.empty())
+      out["changes"] = std::move(changes);
     return out;
   }
 
@@ -236,6 +286,49 @@ public:
         asked->reply(std::move(r));
       });
     });
+  }
+
+  // --- what an operator asks
+
+  bool is_running() const override { return !workers_.empty() && workers_[0]->server != nullptr; }
+  dns_overlays* overlays() override { return overlays_.get(); }
+  dns::query_log* log() override { return log_.get(); }
+  std::string log_folder() const override {
+    return log_ || (host_ && logging.on && !host_->state_folder().empty())
+               ? host_->state_path(name() + ".log")
+               : "";
+  }
+  std::string log_privacy() const override {
+    static constexpr const char* words[] = {"all", "hide_domains", "hide_clients", "anonymous"};
+    return words[static_cast<std::size_t>(logging.privacy)];
+  }
+
+  std::optional<endpoint> own_endpoint() const override {
+    for (const auto& e : endpoints()) {
+      if (e.protocol != "udp" || e.local.port == 0) continue;
+      auto out = e.local;
+      if (out.address.is_unspecified())
+        out.address = out.address.is_v4() ? ip_address::v4(127, 0, 0, 1) : *ip_address::parse("::1");
+      return out;
+    }
+    return std::nullopt;
+  }
+
+  json why(const dns::name& qname, std::uint16_t type, const std::optional<ip_address>& client) override {
+    dns_facts facts{*valid_,
+                    settings.engine,
+                    *overlays_,
+                    filter_ ? filter_->current() : nullptr,
+                    filter_ ? filter_->group_names() : std::vector<std::string>{"everybody"},
+                    on_query != nullptr,
+                    [this](const dns::name& n) { return origin_of(n); },
+                    [this](const dns::name& n, std::uint16_t t, std::uint8_t group, dns::safe_search safe) {
+                      for (auto& w : workers_)
+                        if (auto got = on(*w, [&](dns::server& s) { return s.kept(n, t, group, safe); }))
+                          return got;
+                      return std::optional<dns::kept_answer>();
+                    }};
+    return explain_question(facts, qname, type, client);
   }
 
   void flush() {
@@ -304,6 +397,15 @@ private:
       }
       if (!added) return fail(errc::conflict, added.error().message, "records");
     }
+    for (const auto& z : zones.all)
+      for (const auto& r : z.records) {
+        bool address = r.type == dns::rtype::a || r.type == dns::rtype::aaaa;
+        // A record of the recipe takes the place of a zone's CNAME, and the other way round.
+        if (address)
+          (void)b.add_host(r.owner, *ip_address::parse(dns::rdata_text(r.type, r.data)), r.ttl);
+        else
+          (void)b.add(r.owner, r.type, r.ttl, r.data);
+      }
     for (const auto& [address, n] : from_files_) add_machine(b, n, address, ttl);
     for (const auto& p : filtering.piholes) add_pihole_names(b, p->setup);
     for (const auto& list : nodes)
@@ -347,6 +449,15 @@ private:
 
   std::shared_ptr<const dns::name_table> leased_names() {
     dns::name_table_builder b(domain.is_root() ? std::vector<dns::name>{} : std::vector{domain});
+    for (const auto& names : set_names)
+      for (const auto& r : names->records(domain)) {
+        if (held_by_recipe(r.owner)) continue;
+        bool address = r.back && (r.type == dns::rtype::a || r.type == dns::rtype::aaaa);
+        if (address)
+          (void)b.add_host(r.owner, *ip_address::parse(dns::rdata_text(r.type, r.data)), r.ttl);
+        else
+          (void)b.add(r.owner, r.type, r.ttl, r.data);
+      }
     std::vector<lease> all;
     for (const auto& each : leases)
       if (auto* source = dynamic_cast<lease_source*>(each.get()))
@@ -362,7 +473,7 @@ private:
         continue;
       }
       if (known->ip) continue; // its reserved address is its name's
-      if (auto n = dns::name::parse(known->name); n && !held_by_recipe(*n))
+      if (auto n = dns::name::parse(known->name); n && !held_by_recipe(*n) && !taken(b, *n))
         add_machine(b, *n, l.address, lease_ttl);
     }
     for (const auto* l : by_clients) {
@@ -382,6 +493,42 @@ private:
     };
     auto whole = n.under(domain);
     return holds(n) || (whole && holds(*whole));
+  }
+
+  // Where the records of a name of ours come from, for the operator.
+  std::string origin_of(const dns::name& n) const {
+    auto same = [&](const dns::name& each) {
+      return each == n || (each.labels() == 1 && each.under(domain).value_or(each) == n);
+    };
+    auto covers = [&](const dns::name& each) {
+      bool wild = each.wire()[0] == 1 && each.wire()[1] == '*';
+      return same(each) || (wild && n.is_within(each.parent()));
+    };
+    for (const auto& r : records)
+      if (covers(r.owner)) return "a record of the recipe";
+    for (const auto& z : zones.all)
+      for (const auto& r : z.records)
+        if (covers(r.owner)) return "a record of " + z.path + ":" + std::to_string(r.line);
+    for (const auto& [address, each] : from_files_)
+      if (same(each)) return "a name of a hosts file";
+    for (const auto& p : filtering.piholes) {
+      for (const auto& [address, text] : p->setup.hosts)
+        if (auto each = dns::name::parse(text); each && same(*each)) return "a local record of the Pi-hole";
+      for (const auto& [alias, target] : p->setup.cnames)
+        if (auto each = dns::name::parse(alias); each && same(*each)) return "a local record of the Pi-hole";
+    }
+    for (const auto& list : nodes)
+      for (const auto* node : list->nodes)
+        if (auto each = dns::name::parse(node->name); node->ip && each && same(*each))
+          return "the node " + node->name + " with its reserved address";
+    for (const auto& names : set_names)
+      for (const auto& r : names->records(domain))
+        if (covers(r.owner)) return "a name that the recipe set with \"" + names->name() + "\"";
+    if (auto address = dns::address_of_reverse(n)) return "the reverse of a name of ours";
+    for (const auto& c : known_clients())
+      if (auto each = dns::name::parse(c.name.substr(0, c.name.find('.'))); each && same(*each))
+        return "the lease of " + c.address.to_string();
+    return "a name that exists by itself";
   }
 
   // Names by which machines look for a proxy, a tunnel or themselves are nobody's to claim.
@@ -432,10 +579,25 @@ private:
     out->routes = routes;
     if (filter_)
       filter_->fill(*out, filter_->names_machines() ? known_clients() : std::vector<dns::known_client>{});
+    auto changes = overlays_->current();
+    bool rules = std::any_of(changes.begin(), changes.end(),
+                             [](const dns::overlay& o) { return o.what != dns::overlay::kind::pause; });
+    std::shared_ptr<const dns::filter_set> overlaid;
+    for (auto& p : out->policies) {
+      if (overlays_->paused()) {
+        p.filter = nullptr;
+        p.safe = dns::safe_search::off;
+      } else if (rules) {
+        if (!overlaid) overlaid = std::make_shared<dns::overlaid_filter>(p.filter, changes);
+        p.filter = overlaid; // one set of lists for all, with masks of their own
+      }
+    }
+    valid_ = out;
     return out;
   }
 
   void give_out() {
+    if (workers_.empty()) return; // it begins
     auto now_valid = make_snapshot();
     for (auto& w : workers_)
       w->world->scheduler.post([raw = w.get(), now_valid, alive = alive_] {
@@ -464,10 +626,13 @@ private:
     }
   }
 
-  void watch_hosts_files() {
-    for (const auto& path : hosts_files) {
+  void watch_files() {
+    auto paths = hosts_files;
+    for (const auto& z : zones.all) paths.push_back(z.path);
+    for (const auto& path : paths) {
       auto watching = host_->world().files.watch(path, [this] {
         read_hosts_files();
+        zones.reload(host_->world(), name());
         auto made = fixed_names();
         if (!made) return;
         fixed_ = std::move(*made);
@@ -481,7 +646,12 @@ private:
   host* host_ = nullptr;
   std::vector<std::pair<ip_address, dns::name>> from_files_;
   std::shared_ptr<const dns::name_table> fixed_, dynamic_;
+  std::shared_ptr<const dns::snapshot> valid_; // what was given out last
+  std::unique_ptr<dns_overlays> overlays_;
   std::unique_ptr<dns_filter> filter_;
+  // What the workers write to and ask, which goes after them.
+  std::unique_ptr<dns::query_log> log_;
+  std::unique_ptr<dns_lua_hook> hook_;
   std::uint64_t generation_ = 0;
   timer gather_;
   duration last_build_{};
@@ -520,6 +690,10 @@ schema server_schema() {
           "ttl }; a name without a dot lies in the domain, \"*.apps.lab.internal\" is a wildcard"),
       optional("hosts", type::one_of({type::path(), type::list(type::path())}),
                "hosts files, read again when they change"),
+      dns_zones_field(),
+      optional("names", type::one_of({type::handle("dns.names"), type::list(type::handle("dns.names"))}),
+               "names that the recipe sets while it runs; its `records`, files and reservations come first, "
+               "leases after them"),
       optional("nodes", type::one_of({type::handle("nodes"), type::list(type::handle("nodes"))}),
                "machines whose names lead to their reserved addresses"),
       optional("leases", type::one_of({type::handle("dhcp.server"), type::list(type::handle("dhcp.server"))}),
@@ -583,6 +757,18 @@ schema server_schema() {
       "is "
       "proven has the AD bit; names of our own and forwarded zones without an anchor are left alone"));
   for (auto& field : dns_filter_fields()) s.options.push_back(std::move(field));
+  s.options.push_back(dns_log_field());
+  s.options.push_back(
+      optional("on_query", type::function("function(query)"),
+               "asked before anything else about every query, { name, type, client, transport, node? }: "
+               "returns nil to "
+               "pass it on, an address or list of them, \"refuse\", \"nxdomain\", \"nodata\", or { a, aaaa, "
+               "cname, txt, srv, mx, "
+               "ptr, caa, ns, ttl, rcode, rewrite = name, delay }; without it no query waits for Lua"));
+  s.options.push_back(
+      with_default("on_query_timeout", type::duration(), "500ms", "how long a query waits for it"));
+  s.options.push_back(with_default("on_query_default", type::enumeration({"pass", "refuse"}), "pass",
+                                   "what counts when it does not answer in time, fails, or too many wait"));
   s.example = "netlab.dns.server {\n"
               "  listen = lan:at(53), domain = \"lab.internal\", nodes = nodes, leases = { dhcp },\n"
               "  upstreams = { \"tls://1.1.1.1\", \"tls://9.9.9.9\" }, records = { registry = lan.ip },\n"
@@ -699,6 +885,10 @@ result<object_ptr> create_server(host&, const options& o) {
     e.bootstrap_group = static_cast<std::uint8_t>(e.groups.size());
     e.groups.push_back(std::move(*group));
   }
+  // Names below a zone file's are ours: what it does not have does not exist.
+  if (auto zones = o.maybe<value_map>("zones"))
+    for (const auto& item : zones->items)
+      if (auto zone = dns::name::parse(item.name)) routes->add(*zone, dns::route_kind::local);
   out->routes = std::move(routes);
 
   out->ttl = whole_seconds(o.get<duration>("ttl"));
@@ -706,6 +896,20 @@ result<object_ptr> create_server(host&, const options& o) {
   if (!records) return tl::unexpected(records.error());
   out->records = std::move(*records);
   for (const auto& path : o.list<file_path>("hosts")) out->hosts_files.push_back(path.path);
+  auto zones = dns_zones::read(o, out->ttl);
+  if (!zones) return tl::unexpected(zones.error());
+  out->zones = std::move(*zones);
+  out->set_names = o.objects<dns_names>("names");
+  out->logging = read_dns_log(o);
+  if (out->logging.max_bytes < 2u << 20)
+    return fail(errc::invalid, "a log needs 2MiB at least", "log.max_size");
+  if (out->logging.retention < std::chrono::hours(1))
+    return fail(errc::invalid, "a log is kept for an hour at least", "log.retention");
+  out->on_query = o.maybe<shared_reference>("on_query").value_or(nullptr);
+  s.hook_timeout = o.get<duration>("on_query_timeout");
+  if (s.hook_timeout < std::chrono::milliseconds(1) || s.hook_timeout > std::chrono::seconds(30))
+    return fail(errc::invalid, "a query waits between 1ms and 30s", "on_query_timeout");
+  s.hook_refuses = o.get<std::string>("on_query_default") == "refuse";
   out->nodes = o.objects<node_list>("nodes");
   out->leases = o.list<object_ptr>("leases");
   out->workers = static_cast<std::size_t>(o.get<std::int64_t>("workers"));

@@ -134,12 +134,24 @@ void add_pihole(const dns::pihole_setup& from, std::vector<dns::list_source>& li
 struct group_lists {
   dns::list_mask everybody = dns::all_lists;
   std::vector<dns::filter_group> groups;
+  std::vector<dns::safe_search> safe; // of everybody else, then of each group
 };
+
+option_type safe_search_words() { return type::enumeration({"off", "moderate", "strict"}); }
+dns::safe_search safe_search_of(const options& o, dns::safe_search unless_said) {
+  auto word = o.maybe<std::string>("safe_search");
+  if (!word) return unless_said;
+  return *word == "strict"     ? dns::safe_search::strict
+         : *word == "moderate" ? dns::safe_search::moderate
+                               : dns::safe_search::off;
+}
 
 result<group_lists> read_groups(const options& o, const std::vector<dns::list_source>& lists) {
   dns::list_mask others = dns::all_lists;
   std::vector<dns::filter_group> groups;
   list_names names(lists);
+  std::vector<dns::safe_search> safe{safe_search_of(o, dns::safe_search::off)};
+  auto everybody_safe = safe[0];
   auto given = o.maybe<value_map>("groups").value_or(value_map{});
   for (const auto& item : given.items) {
     const auto& g = item.value.as<options>();
@@ -172,17 +184,20 @@ result<group_lists> read_groups(const options& o, const std::vector<dns::list_so
       if (!clients.empty() || !schedule.empty())
         return fail(errc::invalid, "\"everybody\" is who is in no group: it takes lists only", at);
       others = group.lists;
+      everybody_safe = safe_search_of(g, safe[0]);
       continue;
     }
     if (clients.empty()) return fail(errc::invalid, "a group needs clients", at + ".clients");
     groups.push_back(std::move(group));
+    safe.push_back(safe_search_of(g, safe[0]));
   }
+  safe[0] = everybody_safe;
   auto always = names.for_everybody();
   for (auto& g : groups) {
     g.lists |= always;
     for (auto& e : g.schedule) e.lists |= always;
   }
-  return group_lists{others | always, std::move(groups)};
+  return group_lists{others | always, std::move(groups), std::move(safe)};
 }
 
 } // namespace
@@ -209,6 +224,7 @@ std::vector<option> dns_filter_fields() {
                             "addresses, networks, MAC addresses, and names of nodes and leases"),
                    optional("lists", type::list(type::string()),
                             "names of the lists that count; all unless given"),
+                   optional("safe_search", safe_search_words(), "instead of the server's"),
                    optional("schedule",
                             type::list(type::table({
                                 with_default("days", type::string(), "daily", "\"mon-fri\", \"sat,sun\""),
@@ -220,6 +236,10 @@ std::vector<option> dns_filter_fields() {
                             "other lists at some hours; the first entry that holds counts"),
                })),
                "whose lists count for whom; \"everybody\" is who is in no group"),
+      with_default(
+          "safe_search", safe_search_words(), "off",
+          "search engines and video sites leave adult content out: Google, Bing, DuckDuckGo, YouTube "
+          "and others; \"moderate\" differs for YouTube"),
       optional("pihole", type::handle("dns.pihole"),
                "a Pi-hole whose lists, domains, groups, clients and local records count as well"),
   };
@@ -237,6 +257,8 @@ result<dns_filter_settings> read_dns_filter(const options& o) {
   for (const auto& p : out.piholes) add_pihole(p->setup, lists, given->groups, given->everybody);
   if (auto fine = dns::check(out.lists); !fine)
     return fail(errc::invalid, fine.error().message, "blocklists");
+  given->safe.resize(1 + given->groups.size(), given->safe[0]); // a Pi-hole's groups
+  out.safe = std::move(given->safe);
   auto groups = dns::filter_groups::make(given->everybody, std::move(given->groups));
   if (!groups) return tl::unexpected(groups.error());
   out.groups = std::move(*groups);
@@ -266,6 +288,10 @@ void dns_filter::start(const std::string& server, const std::string& folder, boo
   auto config = settings_.lists;
   config.server = server;
   config.folder = folder;
+  if (!settings_.has_lists()) {
+    started_ = true;
+    return plan_change();
+  }
   if (alone) config.run_aside = [](const std::function<void()>& job) { job(); };
   lists_ = std::make_unique<dns::filter_lists>(world_, std::move(config), [this](auto fresh) {
     filter_ = std::move(fresh);
@@ -310,8 +336,24 @@ void dns_filter::plan_change() {
 
 void dns_filter::fill(dns::snapshot& out, const std::vector<dns::known_client>& clients) const {
   out.policies.clear();
-  for (auto mask : settings_.groups.lists(now())) out.policies.push_back({filter_, mask});
+  for (auto mask : settings_.groups.lists(now())) {
+    auto i = out.policies.size();
+    out.policies.push_back(
+        {filter_, mask, i < settings_.safe.size() ? settings_.safe[i] : dns::safe_search::off});
+  }
   out.client_policies = settings_.groups.assignments(clients);
+}
+
+std::vector<std::string> dns_filter::group_names() const {
+  std::vector<std::string> out{std::string(everybody)};
+  for (const auto& g : settings_.groups.groups()) out.push_back(g.name);
+  return out;
+}
+
+std::vector<std::string> dns_filter::list_names() const {
+  std::vector<std::string> out;
+  for (const auto& l : settings_.lists.lists) out.push_back(l.name);
+  return out;
 }
 
 json dns_filter::status() const {

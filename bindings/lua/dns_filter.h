@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
@@ -29,7 +30,12 @@ struct dns_filter_settings {
   dns::filter_groups groups;
   dns::blocking blocking;
   std::vector<std::shared_ptr<pihole_import>> piholes; // whose names the server has as well
-  bool any() const { return !lists.lists.empty(); }
+  std::vector<dns::safe_search> safe;                  // of everybody else, then of each group
+  bool any() const {
+    return has_lists() || std::any_of(safe.begin(), safe.end(),
+                                      [](dns::safe_search s) { return s != dns::safe_search::off; });
+  }
+  bool has_lists() const { return !lists.lists.empty(); }
 };
 // The error's `op` is the option at fault.
 result<dns_filter_settings> read_dns_filter(const options& o);
@@ -51,6 +57,8 @@ public:
   bool names_machines() const { return settings_.groups.names_machines(); }
   dns::filter_lists* lists() { return lists_.get(); }
   std::shared_ptr<const dns::compiled_filter> current() const { return filter_; }
+  std::vector<std::string> group_names() const; // of policies
+  std::vector<std::string> list_names() const;
   json status() const;
 
 private:

@@ -35,54 +35,63 @@ option_type dns_records_type() {
   return type::map(type::one_of({type::ip(), type::list(type::ip()), type::table(std::move(fields))}));
 }
 
+result<std::vector<recipe_record>> read_dns_record(const std::string& name, const value& what,
+                                                   const std::string& at, const dns::name& domain,
+                                                   std::uint32_t ttl) {
+  std::vector<recipe_record> out;
+  auto owner = dns::name::parse(name);
+  if (!owner) return fail(errc::invalid, owner.error().message, at);
+  std::vector<dns::name> owners;
+  if (owner->labels() == 1 && name.back() != '.') {
+    auto whole = owner->under(domain);
+    if (!whole) return fail(errc::invalid, "\"" + name + "\" is too long with its domain", at);
+    owners.push_back(*whole);
+  }
+  if (owners.empty() || !domain.is_root()) owners.push_back(*owner);
+  std::vector<ip_address> addresses;
+  if (what.is<ip_address>()) addresses.push_back(what.as<ip_address>());
+  if (what.is<value_list>())
+    for (const auto& each : what.as<value_list>()) addresses.push_back(each.as<ip_address>());
+  std::vector<recipe_record> of_name;
+  for (const auto& a : addresses) {
+    auto bytes = a.bytes();
+    of_name.push_back(
+        {{}, a.is_v4() ? dns::rtype::a : dns::rtype::aaaa, ttl, byte_vector(bytes.begin(), bytes.end())});
+  }
+  bool back = true;
+  if (what.is<options>()) {
+    const auto& table = what.as<options>();
+    auto own_ttl = ttl;
+    back = table.get<bool>("ptr_back");
+    if (auto given = table.maybe<duration>("ttl"))
+      own_ttl = static_cast<std::uint32_t>(std::min<std::int64_t>(
+          std::chrono::duration_cast<std::chrono::seconds>(*given).count(), 0x7fffffff));
+    for (const auto& w : written)
+      for (const auto& text : table.list<std::string>(w.word)) {
+        auto data = dns::parse_rdata(w.type, text, domain);
+        if (!data) return fail(errc::invalid, data.error().message, at + "." + w.word);
+        of_name.push_back({{}, w.type, own_ttl, std::move(*data)});
+      }
+    if (of_name.empty()) return fail(errc::invalid, "it has no record", at);
+  }
+  for (const auto& each : owners)
+    for (auto r : of_name) {
+      r.owner = each;
+      r.back = back;
+      out.push_back(std::move(r));
+    }
+  return out;
+}
+
 result<std::vector<recipe_record>> read_dns_records(const options& o, const dns::name& domain,
                                                     std::uint32_t ttl) {
   std::vector<recipe_record> out;
   auto records = o.maybe<value_map>("records");
   if (!records) return out;
   for (const auto& item : records->items) {
-    auto at = "records." + item.name;
-    auto owner = dns::name::parse(item.name);
-    if (!owner) return fail(errc::invalid, owner.error().message, at);
-    std::vector<dns::name> owners;
-    if (owner->labels() == 1 && item.name.back() != '.') {
-      auto whole = owner->under(domain);
-      if (!whole) return fail(errc::invalid, "\"" + item.name + "\" is too long with its domain", at);
-      owners.push_back(*whole);
-    }
-    if (owners.empty() || !domain.is_root()) owners.push_back(*owner);
-    std::vector<ip_address> addresses;
-    if (item.value.is<ip_address>()) addresses.push_back(item.value.as<ip_address>());
-    if (item.value.is<value_list>())
-      for (const auto& each : item.value.as<value_list>()) addresses.push_back(each.as<ip_address>());
-    std::vector<recipe_record> of_name;
-    for (const auto& a : addresses) {
-      auto bytes = a.bytes();
-      of_name.push_back(
-          {{}, a.is_v4() ? dns::rtype::a : dns::rtype::aaaa, ttl, byte_vector(bytes.begin(), bytes.end())});
-    }
-    bool back = true;
-    if (item.value.is<options>()) {
-      const auto& table = item.value.as<options>();
-      auto own_ttl = ttl;
-      back = table.get<bool>("ptr_back");
-      if (auto given = table.maybe<duration>("ttl"))
-        own_ttl = static_cast<std::uint32_t>(std::min<std::int64_t>(
-            std::chrono::duration_cast<std::chrono::seconds>(*given).count(), 0x7fffffff));
-      for (const auto& w : written)
-        for (const auto& text : table.list<std::string>(w.word)) {
-          auto data = dns::parse_rdata(w.type, text, domain);
-          if (!data) return fail(errc::invalid, data.error().message, at + "." + w.word);
-          of_name.push_back({{}, w.type, own_ttl, std::move(*data)});
-        }
-      if (of_name.empty()) return fail(errc::invalid, "it has no record", at);
-    }
-    for (const auto& each : owners)
-      for (auto r : of_name) {
-        r.owner = each;
-        r.back = back;
-        out.push_back(std::move(r));
-      }
+    auto of_name = read_dns_record(item.name, item.value, "records." + item.name, domain, ttl);
+    if (!of_name) return of_name;
+    out.insert(out.end(), of_name->begin(), of_name->end());
   }
   return out;
 }

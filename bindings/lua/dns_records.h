@@ -23,6 +23,11 @@ struct recipe_record {
 result<std::vector<recipe_record>> read_dns_records(const options& o, const dns::name& domain,
                                                     std::uint32_t ttl);
 
+// The same for one name and its value, as an element of the option.
+result<std::vector<recipe_record>> read_dns_record(const std::string& name, const value& what,
+                                                   const std::string& at, const dns::name& domain,
+                                                   std::uint32_t ttl);
+
 // The zones under in-addr.arpa or ip6.arpa that make up a network.
 std::vector<dns::name> reverse_zones(const cidr& network);
 

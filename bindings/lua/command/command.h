@@ -49,6 +49,7 @@ int doc(const api& a, const global_options& global, words w);
 int plugin(const api& a, const global_options& global, words w);
 int probe(const api& a, const global_options& global, words w);
 int status(const api& a, const global_options& global, words w);
+int dns(const api& a, const global_options& global, words w);
 
 int usage_error(const std::string& text);
 std::string paint(const global_options& global, const char* code, const std::string& text);

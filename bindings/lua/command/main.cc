@@ -22,8 +22,14 @@ constexpr const char* usage =
   test FILE… [--junit OUT]    runs recipe tests; TAP on the standard output; --virtual-time does not wait for timers
   doc [NAME]                  what recipes can name; --markdown, --stubs, --messages write the generated files
   plugin list [FILE]          the plugins that a recipe would find
-  probe boot|dhcp|tftp [--opt value]
+  probe boot|dhcp|dns|tftp [--opt value]
                               a client that walks the chain and says where it stops
+  dns top [--since 24h]       what is asked and blocked most, and by whom
+  dns tail [-f] [NAME]        the query log, newest last; -f follows it
+  dns why NAME [--client A]   how a name is answered, by which rule, group and upstream
+  dns allow|block NAME [--for 1h]
+  dns pause TIME, resume, remove NAME
+                              changes what is blocked until it is over or taken back; see netlab status
   status [NODE] [--boots] [--json]
                               a running instance: services, nodes, the latest boot and every boot that stopped;
                               with NODE or --boots: the boot of one node or of all, step by step
@@ -49,8 +55,8 @@ struct entry {
   const char* name;
   command_fn fn;
 };
-constexpr entry commands[] = {{"run", run},       {"check", check},   {"test", test},  {"doc", doc},
-                              {"plugin", plugin}, {"status", status}, {"probe", probe}};
+constexpr entry commands[] = {{"run", run},       {"check", check},   {"test", test},   {"doc", doc},
+                              {"plugin", plugin}, {"status", status}, {"probe", probe}, {"dns", dns}};
 
 std::optional<log_level> level_of(const std::string& text) {
   for (auto level : {log_level::trace, log_level::debug, log_level::info, log_level::warn, log_level::error})

@@ -12,20 +12,22 @@ namespace netlab::lua::command {
 // The probes are recipes that travel in the binary: their options are netlab.args, their exit code is
 // netlab.main's.
 int probe(const api& a, const global_options& global, words w) {
-  static constexpr std::string_view kinds[] = {"boot", "dhcp", "tftp"};
+  static constexpr std::string_view kinds[] = {"boot", "dhcp", "dns", "tftp"};
   auto kind = w.take_next();
   if (!kind)
-    return usage_error("probe what? netlab probe boot, dhcp or tftp; --help lists the options of each");
+    return usage_error("probe what? netlab probe boot, dhcp, dns or tftp; --help lists the options of each");
   auto source = bundle::find("lua/netlab/probe/" + *kind + ".lua");
   if (!source || *kind == "steps") {
     auto near = nearest_name(*kind, kinds);
     return usage_error(
         "there is no probe \"" + printable(*kind) + "\"" +
-        (near ? " (did you mean \"" + std::string(*near) + "\"?)" : "; there are boot, dhcp and tftp"));
+        (near ? " (did you mean \"" + std::string(*near) + "\"?)" : "; there are boot, dhcp, dns and tftp"));
   }
   auto arguments = w.rest();
   if (*kind == "tftp" && !arguments.empty() && !arguments[0].starts_with("-"))
     arguments.insert(arguments.begin(), "--url");
+  if (*kind == "dns" && !arguments.empty() && !arguments[0].starts_with("-"))
+    arguments.insert(arguments.begin(), "--name");
 
   // What a probe has to say goes to the standard output; the log is for trouble.
   real_world world(2, global.log, std::max(global.level, log_level::warn));

@@ -66,7 +66,7 @@ table service_rows(const json& status) {
   table out{{"service", "name", "listens", ""}};
   for (const auto& s : status["services"]) {
     auto told = s["status"];
-    told.erase("files"); // they have a table of their own
+    for (auto* own_table : {"files", "changes"}) told.erase(own_table);
     auto about = in_words(told);
     bool stopped = s.contains("running") && !s["running"].get<bool>();
     if (stopped) about = about.empty() ? "stopped" : "stopped, " + about;

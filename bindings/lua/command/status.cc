@@ -3,34 +3,13 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "../control.h"
-#include "command.h"
+#include "instance.h"
 #include "netlab/units.h"
 #include "screen.h"
 
 namespace netlab::lua::command {
 
 namespace {
-
-std::vector<std::string> places(const global_options& global) {
-  if (!global.control.empty()) return {global.control};
-  if (!global.state.empty()) return {global.state + "/control.sock"};
-  return {runtime_folder() + "/control.sock", "/var/lib/netlab/control.sock"};
-}
-
-// The answer of the first place that gives one.
-result<json> ask(const global_options& global, const json& request) {
-  std::string tried;
-  for (const auto& place : places(global)) {
-    auto got = ask_control(place, request);
-    if (got || got.error().code == errc::refused) {
-      if (got || got.error().op != "control" || ::access(place.c_str(), F_OK) == 0) return got;
-    }
-    tried += (tried.empty() ? "" : "; ") + got.error().message;
-  }
-  return fail(errc::unreachable,
-              "no running netlab answers (" + tried + "): name its state folder with --state", "status");
-}
 
 // How far a machine's boot came, and when that was.
 std::string boot_words(const json& boot) {
@@ -75,6 +54,21 @@ table asset_rows(const json& status) {
   return out;
 }
 
+// What operators changed at run time, so that nothing of it is forgotten.
+table change_rows(const json& status) {
+  table out{{"changed at run time", "server", "by", "since", "until"}};
+  for (const auto& s : status["services"]) {
+    if (!s["status"].is_object() || !s["status"].contains("changes")) continue;
+    for (const auto& c : s["status"]["changes"]) {
+      auto what = in_words(c["what"]) + (c.contains("name") ? " " + in_words(c["name"]) : std::string());
+      auto until = in_words(c["until"]);
+      if (c.contains("left")) until += " (" + in_words(c["left"]) + " left)";
+      out.push_back({what, in_words(s["name"]), in_words(c["by"]), in_words(c["since"]), until});
+    }
+  }
+  return out;
+}
+
 void print_stopped(const global_options& global, const json& boots, const std::string& except) {
   bool any = false;
   for (const auto& b : boots) {
@@ -93,6 +87,7 @@ void print_overview(const global_options& global, const json& status) {
   std::printf("%s%s\n\n", paint(global, "1", in_words(status["recipe"])).c_str(),
               state.empty() ? "" : (", state in " + state).c_str());
   print_table(stdout, global, "services", service_rows(status));
+  print_table(stdout, global, "changes", change_rows(status));
   print_table(stdout, global, "nodes", node_rows(status));
   print_table(stdout, global, "files from elsewhere", asset_rows(status));
   const auto& boots = status["boots"];
@@ -117,14 +112,14 @@ int status(const api&, const global_options& given, words w) {
   bool all_boots = w.take_switch("--boots");
   auto node = w.take_next();
   if (auto extra = w.leftover({"--json", "--boots"}); !extra.empty()) return usage_error(extra);
-  auto got = ask(global, {{"verb", "status"}});
+  auto got = ask_instance(global, {{"verb", "status"}});
   if (!got) {
     std::fprintf(stderr, "netlab: %s\n", got.error().message.c_str());
     return unreachable;
   }
   json request = {{"verb", "timeline"}};
   if (node) request["node"] = *node;
-  auto timeline = ask(global, request);
+  auto timeline = ask_instance(global, request);
   if (!timeline) {
     std::fprintf(stderr, "netlab: %s\n", timeline.error().message.c_str());
     return failed;

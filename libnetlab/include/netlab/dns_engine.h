@@ -11,6 +11,9 @@
 #include "netlab/dns_message.h"
 #include "netlab/dns_names.h"
 #include "netlab/dns_trust.h"
+#include "netlab/dns_query_hook.h"
+#include "netlab/dns_query_note.h"
+#include "netlab/dns_safe_search.h"
 #include "netlab/dns_upstream.h"
 #include "netlab/random.h"
 
@@ -63,6 +66,14 @@ result<void> check(const engine_config& config);
 struct policy {
   std::shared_ptr<const filter_set> filter; // none: nothing is blocked
   list_mask lists = all_lists;
+  safe_search safe = safe_search::off;
+};
+
+// What an engine has for a question, for who asks why.
+struct kept_answer {
+  std::uint16_t rcode = 0;
+  std::uint32_t seconds_left = 0; // 0: past its time, and kept for when no upstream answers
+  std::vector<name> aliases;      // the names that its CNAMEs lead to
 };
 
 // What may change while the engine runs. Immutable; shared by the engines of all workers and replaced whole.
@@ -81,8 +92,9 @@ struct request {
   endpoint client;
   ip_address local;
   std::uint32_t interface = 0;
-  bool stream = false;  // TCP or TLS: no size limit, and the client's address is no lie
-  bool trusted = false; // our own question: no limits, no filter
+  bool stream = false;                  // TCP or TLS: no size limit, and the client's address is no lie
+  bool trusted = false;                 // our own question: no limits, no filter
+  const hook_answer* decided = nullptr; // what a hook answers, when it does
   std::uint64_t token = 0;
 };
 
@@ -174,6 +186,11 @@ public:
   // answer. `wall` bridges the time in between; a clock that went backwards spoils the file.
   byte_vector save_cache(boot_time now, wall_time wall) const;
   std::size_t load_cache(byte_view saved, boot_time now, wall_time wall);
+  // What it has for a question that goes to that group of upstreams, without DO and CD.
+  std::optional<kept_answer> kept(const name& qname, std::uint16_t type, std::uint8_t group, safe_search safe,
+                                  boot_time now) const;
+  // Tells every answered query to `sink` from now on, which outlives the engine; null: to nobody.
+  void observe(query_sink* sink);
 
 private:
   struct impl;

@@ -22,6 +22,10 @@ struct server_config {
   std::vector<endpoint> listen_tls; // DNS over TLS (RFC 7858)
   std::optional<tls_identity> tls;
   engine_config engine;
+  query_sink* sink = nullptr; // gets every answered query; outlives the server
+  query_hook* hook = nullptr; // is asked first; outlives the server
+  duration hook_timeout = std::chrono::milliseconds(500);
+  bool hook_refuses = false; // what counts without an answer of the hook: REFUSED, or as if there were none
   std::size_t max_streams = 512, max_streams_per_client = 32;
   duration stream_idle = std::chrono::seconds(15); // without a whole query; RFC 7766 §6.2.3
 };
@@ -60,6 +64,9 @@ public:
   // For a file that outlives the server; see engine::save_cache().
   byte_vector save_cache() const;
   std::size_t load_cache(byte_view saved);
+  // As engine::kept.
+  std::optional<kept_answer> kept(const name& qname, std::uint16_t type, std::uint8_t group,
+                                  safe_search safe) const;
 
 private:
   struct impl;

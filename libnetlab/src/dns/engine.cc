@@ -11,6 +11,13 @@ constexpr std::size_t max_local_chain = 8;
 constexpr std::uint32_t local_negative_ttl = 60; // seconds: a new lease or record shows within a minute
 constexpr std::uint8_t hot_hits = 3;             // answers of one entry that make it worth renewing
 constexpr std::uint32_t least_renewed_ttl = 10;  // seconds; shorter ones would be asked for all the time
+constexpr std::uint32_t safe_search_ttl = 300;   // seconds
+
+// What tells an answer for who has safe search from the name's own, in the cache.
+std::uint8_t safe_bits(byte_view qname, safe_search how) {
+  if (how == safe_search::off || safe_search_target(qname, how).empty()) return 0;
+  return how == safe_search::strict ? 4 : 8;
+}
 
 // The SOA that a negative answer of ours carries (RFC 2308 §3).
 byte_vector soa_data(const name& zone, std::uint32_t ttl) {
@@ -92,12 +99,23 @@ std::uint8_t engine::impl::policy_of(const ip_address& client) const {
 std::size_t engine::impl::refuse(const reply_context& c, byte_span out, std::uint16_t code,
                                  const extended& why) {
   ++counts.refused;
+  told.outcome = query_outcome::refused;
   return put_empty(c, out, 0, code, why);
 }
 
 std::size_t engine::impl::handle(const request& from, boot_time now, byte_span out) {
-  ++counts.queries;
   query q;
+  told = {};
+  auto size = answer(from, q, now, out);
+  if (sink && size > 0 && told.outcome != query_outcome::none && !from.trusted)
+    sink->note({q.qname(), from.client.address, now, duration{}, q.type,
+                static_cast<std::uint16_t>(out[3] & flag::rcode_mask), told.list, told.outcome, told.policy,
+                0, no_upstream, from.stream});
+  return size;
+}
+
+std::size_t engine::impl::answer(const request& from, query& q, boot_time now, byte_span out) {
+  ++counts.queries;
   auto problem = read_query(from.bytes, q);
   if (problem == query_problem::drop) {
     ++counts.malformed;
@@ -116,8 +134,9 @@ std::size_t engine::impl::handle(const request& from, boot_time now, byte_span o
   bool known_address =
       from.stream || (!q.server_cookie.empty() && is_server_cookie(secret, q.client_cookie, q.server_cookie,
                                                                    from.client.address, c.seconds));
-  if (!from.trusted && !limits.admits(from.client.address, now)) {
+  if (!from.trusted && !from.decided && !limits.admits(from.client.address, now)) {
     ++counts.limited;
+    told.outcome = query_outcome::limited;
     // A datagram's sender may be forged: half of what is over the limit gets no answer at all, so that we
     // are of no use against a victim, and a real client still learns to come by TCP (as RRL's "slip").
     if (!known_address && (counts.limited & 1)) return 0;
@@ -129,12 +148,24 @@ std::size_t engine::impl::handle(const request& from, boot_time now, byte_span o
 
   std::uint8_t policy_index = now_valid->client_policies.empty() ? 0 : policy_of(from.client.address);
   const auto& rules = now_valid->policies[policy_index];
-  // Only DO and CD change what an upstream says.
+  told.policy = policy_index;
+  if (from.decided) {
+    const auto& d = *from.decided;
+    told.outcome = query_outcome::hook;
+    static const name root;
+    bool negative = d.records.empty() && (d.code == rcode::no_error || d.code == rcode::name_error);
+    if (d.records.empty() && !negative) return put_empty(c, out, 0, d.code);
+    return answer_local(c, d.records, negative ? &root : nullptr, d.code, out, local_negative_ttl);
+  }
+  // Only DO and CD change what an upstream says; for who has safe search, some names are others.
   auto bits = static_cast<std::uint8_t>((q.dnssec_ok ? 1 : 0) | (q.flags & flag::cd ? 2 : 0));
+  auto safe = from.trusted ? safe_search::off : rules.safe;
+  if (safe != safe_search::off) bits |= safe_bits(q.qname(), safe);
   cache_key key{q.qname(), q.type, 0, bits};
   auto hash = cache.hash(key);
   auto fresh = [&](cached_answer& e) {
     ++counts.hits;
+    told.outcome = query_outcome::cached;
     e.referenced = true;
     if (e.hits < 255) ++e.hits;
     auto age =
@@ -152,12 +183,18 @@ std::size_t engine::impl::handle(const request& from, boot_time now, byte_span o
     return fresh(*hit);
 
   auto qname = *name::from_wire(q.qname());
-  if (q.type == rtype::any) return answer_any(c, qname, out);
+  if (q.type == rtype::any) {
+    told.outcome = query_outcome::local;
+    return answer_any(c, qname, out);
+  }
   if (q.type >= 128 && q.type <= 255)
     return refuse(c, out, rcode::refused, {}); // transfers and other meta types
   std::vector<record> prefix;
   name target = qname;
-  if (auto done = answer_here(c, qname, out, prefix, target)) return *done;
+  if (auto done = answer_here(c, qname, out, prefix, target)) {
+    told.outcome = query_outcome::local;
+    return *done;
+  }
 
   // What we ask for ourselves (an upstream's address) no list may take away.
   bool allowed = from.trusted;
@@ -168,6 +205,11 @@ std::size_t engine::impl::handle(const request& from, boot_time now, byte_span o
   }
   if ((q.flags & flag::rd) == 0)
     return refuse(c, out, rcode::refused, {ede::not_authoritative, "ask with RD", true});
+  if ((bits & ~3) != 0 && prefix.empty()) {
+    target = *name::parse(safe_search_target(q.qname(), safe));
+    prefix.push_back({qname, rtype::cname, class_in, safe_search_ttl,
+                      byte_vector(target.wire().begin(), target.wire().end())});
+  }
 
   const auto* way = now_valid->routes ? &now_valid->routes->find(target) : nullptr;
   key.group = way ? way->group : std::uint8_t{0};
@@ -193,6 +235,7 @@ std::size_t engine::impl::handle(const request& from, boot_time now, byte_span o
     // Nobody is there to ask: the old answer at once, and a question to find out who is back.
     if (!upstreams.any_up(key.group)) {
       ++counts.stale;
+      told.outcome = query_outcome::stale;
       hit->referenced = true;
       renew(*hit, qname, now);
       return put_cached(c, out, *hit, 0, config.stale_ttl);
@@ -201,6 +244,7 @@ std::size_t engine::impl::handle(const request& from, boot_time now, byte_span o
   if (auto failed = failures.find(open_question::make_map_key(key)); failed != failures.end()) {
     if (now < failed->second.until) {
       ++counts.failures;
+      told.outcome = query_outcome::failed;
       return put_empty(c, out, 0, failed->second.rcode, {failed->second.extended, failed->second.why, true});
     }
     failures.erase(failed);
@@ -305,6 +349,8 @@ std::size_t engine::impl::answer_any(const reply_context& c, const name& qname, 
 std::size_t engine::impl::answer_blocked(const reply_context& c, const policy& p, std::uint16_t list,
                                          byte_span out) {
   ++counts.blocked;
+  told.outcome = query_outcome::blocked;
+  told.list = list;
   const auto& b = config.blocked;
   std::string text;
   if (c.asked.has_edns) {
@@ -394,5 +440,20 @@ void engine::clear_cache() {
   impl_->failures.clear();
   for (auto& t : impl_->trust) t.clear();
 }
+std::optional<kept_answer> engine::kept(const name& qname, std::uint16_t type, std::uint8_t group,
+                                        safe_search safe, boot_time now) const {
+  auto lower = qname.lower();
+  cache_key key{lower.wire(), type, group, safe_bits(lower.wire(), safe)};
+  const auto* found = impl_->cache.find(key, impl_->cache.hash(key));
+  if (!found) return std::nullopt;
+  kept_answer out;
+  out.rcode = static_cast<std::uint16_t>(found->flags & flag::rcode_mask);
+  if (now < found->expires())
+    out.seconds_left = static_cast<std::uint32_t>(std::max<std::int64_t>(
+        1, std::chrono::duration_cast<std::chrono::seconds>(found->expires() - now).count()));
+  out.aliases = impl_->targets_of(*found);
+  return out;
+}
+void engine::observe(query_sink* sink) { impl_->sink = sink; }
 
 } // namespace netlab::dns

@@ -22,6 +22,7 @@ struct waiter {
   std::uint64_t token = 0;
   bool trusted = false;
   std::uint8_t policy = 0;
+  boot_time came{};
   query asked; // its views look into `bytes`
   byte_vector bytes;
 };
@@ -40,6 +41,7 @@ struct open_question {
   name limit; // the zone that its group of upstreams is asked about
   std::optional<flight_outcome> reply;
   unsigned lookups = 0;
+  std::uint8_t upstream = no_upstream; // that answered, when it did
   cache_key key() const { return {qname.wire(), type, group, bits}; }
   std::string map_key() const { return make_map_key(key()); }
   static std::string make_map_key(const cache_key& k) {
@@ -56,6 +58,7 @@ struct engine::impl {
 
   // --- the way of a query
   std::size_t handle(const request& from, boot_time now, byte_span out);
+  std::size_t answer(const request& from, query& q, boot_time now, byte_span out);
   bool may_ask(const ip_address& client) const;
   std::uint8_t policy_of(const ip_address& client) const;
   std::size_t refuse(const reply_context& c, byte_span out, std::uint16_t rcode, const extended& why);
@@ -150,6 +153,13 @@ struct engine::impl {
   std::unordered_map<std::uint64_t, lookup> lookups;
   std::unordered_map<std::string, std::uint64_t> lookups_by_key;
   std::vector<trust_store> trust; // by group
+  query_sink* sink = nullptr;
+  // What the sink is told of the query at hand.
+  struct {
+    query_outcome outcome = query_outcome::none;
+    std::uint8_t policy = 0;
+    std::uint16_t list = no_list;
+  } told;
 };
 
 } // namespace netlab::dns

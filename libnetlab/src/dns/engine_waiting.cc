@@ -50,6 +50,7 @@ void engine::impl::ask_upstream(const request& from, const query& q, std::uint8_
   w.token = from.token;
   w.trusted = from.trusted;
   w.policy = policy;
+  w.came = now;
   w.bytes.assign(from.bytes.begin(), from.bytes.end());
   (void)read_query(w.bytes, w.asked);
   if (full) {
@@ -174,6 +175,10 @@ void engine::impl::reply_to(const open_question& q, const waiter& w, const cache
                   seconds(now)};
   out.bytes.resize(c.limit);
   std::size_t size = 0;
+  told = {!answer ? query_outcome::failed
+          : stale ? query_outcome::stale
+                  : query_outcome::forwarded,
+          w.policy, no_list};
   if (!answer) {
     ++counts.failures;
     size = put_empty(c, out.bytes, 0, failure_rcode, trouble);
@@ -191,6 +196,10 @@ void engine::impl::reply_to(const open_question& q, const waiter& w, const cache
     if (size > 3 && (out.bytes[2] & 2)) ++counts.truncated;
   }
   out.bytes.resize(size);
+  if (sink && size > 3 && !w.trusted)
+    sink->note({w.asked.qname(), w.client.address, now, now - w.came, w.asked.type,
+                static_cast<std::uint16_t>(out.bytes[3] & flag::rcode_mask), told.list, told.outcome,
+                w.policy, q.group, stale ? no_upstream : q.upstream, w.stream});
   actions.replies.push_back(std::move(out));
 }
 
@@ -220,6 +229,7 @@ void engine::impl::conclude(std::uint64_t flight, flight_outcome outcome, const 
                             boot_time now) {
   auto found = open.find(flight);
   auto q = std::move(found->second);
+  q.upstream = outcome.server;
   open.erase(found);
   flights_by_key.erase(q.map_key());
   for (const auto& w : q.waiters) release(w);

@@ -314,8 +314,8 @@ void forwarder::on_reply(std::uint64_t number, const endpoint& from, byte_view b
   if (fine && !lame) {
     flight_outcome out;
     out.rcode = reply->rcode;
-    out.server = a.server;
     out.reply = std::move(*reply);
+    out.server = static_cast<std::uint8_t>(std::min<std::size_t>(a.server, 0xff));
     return finish(a.flight, std::move(out), now);
   }
   if (lame) reply->rcode = rcode::refused;

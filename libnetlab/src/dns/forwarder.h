@@ -16,7 +16,7 @@ struct flight_outcome {
   std::uint16_t rcode = rcode::server_failure;
   std::uint16_t extended = ede::no_reachable_authority;
   std::string why;
-  std::size_t server = 0; // who replied: its place in the group
+  std::uint8_t server = no_upstream; // who replied: its place in the group
 };
 
 // Asks upstreams: which of them, how often, what counts as an answer. A query has a fresh random id, and its

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "hook_desk.h"
 #include "messages.h"
 #include "netlab/late_binding.h"
 #include "stream_clients.h"
@@ -17,7 +18,7 @@ constexpr std::size_t slot_size = 4096; // the largest UDP answer (engine_config
 constexpr duration drain_limit = std::chrono::seconds(2);
 constexpr duration bootstrap_retry = std::chrono::seconds(5), bootstrap_again = std::chrono::minutes(10);
 constexpr std::uint64_t bootstrap_token = std::uint64_t{1} << 62;
-constexpr std::uint64_t asked_token = std::uint64_t{1} << 61;
+constexpr std::uint64_t asked_token = std::uint64_t{1} << 60; // 61 is the hook desk's
 
 struct listening {
   endpoint wanted;
@@ -87,6 +88,7 @@ struct server::impl {
   published_counts published;
   upstream_links links;
   stream_clients streams;
+  std::unique_ptr<hook_desk> hook; // none: no query waits for a program
   std::vector<std::unique_ptr<listening>> listeners;
   late_binding late;
   std::unique_ptr<std::uint8_t[]> slots{new std::uint8_t[batch_size * slot_size]};
@@ -132,10 +134,14 @@ struct server::impl {
               r.client = client;
               r.stream = true;
               r.token = stream;
-              return resolver.handle(r, world.clock.now(), out);
+              return answer(r, world.clock.now(), out);
             },
-            [this] { pump(); }),
-        late(w, config.name) {}
+            [this] { pump(); }) {
+    resolver.observe(config.sink);
+    if (config.hook)
+      hook = std::make_unique<hook_desk>(
+          w, resolver, config, [this](const late_reply& r) { send_late(r); }, [this] { pump(); });
+  }
   ~impl() { self.reset(); }
 
   // --- endpoints
@@ -197,6 +203,11 @@ struct server::impl {
 
   // --- queries
 
+  std::size_t waiting() const { return resolver.waiting() + (hook ? hook->waiting() : 0); }
+  std::size_t answer(const request& r, boot_time now, byte_span out) {
+    return hook ? hook->handle(r, now, out) : resolver.handle(r, now, out);
+  }
+
   void on_datagrams(listening& at, std::span<const datagram> batch) {
     auto& socket = *at.udp;
     auto now = world.clock.now();
@@ -217,7 +228,7 @@ struct server::impl {
       r.local = tell_source ? d.local : ip_address();
       // The way back is routing's business, but for link-local addresses, which are on one interface only.
       r.interface = d.peer.address.is_link_local() ? d.interface : 0;
-      auto size = draining ? 0 : resolver.handle(r, now, slot);
+      auto size = draining ? 0 : answer(r, now, slot);
       if (size > 0) out[count++] = {r.client, r.local, r.interface, slot.first(size)};
     }
     if (count > 0) (void)socket.send(std::span(out.data(), count));
@@ -249,7 +260,7 @@ struct server::impl {
     pumping = false;
     published.publish(resolver.counts());
     arm();
-    if (draining && drained && resolver.waiting() == 0) finish_drain();
+    if (draining && drained && waiting() == 0) finish_drain();
   }
 
   // A zone that is broken is asked for again and again: one line in ten seconds tells it.
@@ -267,6 +278,7 @@ struct server::impl {
   void send_late(const late_reply& r) {
     if (r.token & bootstrap_token) return on_bootstrap(r);
     if (r.token & asked_token) return on_asked(r);
+    if (r.token & hook_desk::token_mark) return hook->on_rewritten(r);
     if (r.stream) return streams.reply(r.token, r.bytes);
     (void)listeners[r.token]->udp->send(datagram{r.client, r.local, r.interface, r.bytes});
   }
@@ -356,7 +368,7 @@ struct server::impl {
     r.stream = true;
     r.token = asked_token | next_asked++;
     byte_vector out(max_message);
-    auto size = resolver.handle(r, world.clock.now(), out);
+    auto size = answer(r, world.clock.now(), out);
     if (size > 0)
       done(byte_view(out).first(size));
     else
@@ -390,7 +402,7 @@ void server::drain(std::function<void()> done) {
   impl_->draining = true;
   impl_->drained = std::move(done);
   for (auto& n : impl_->named) n.next.cancel();
-  if (impl_->resolver.waiting() == 0) return impl_->finish_drain();
+  if (impl_->waiting() == 0) return impl_->finish_drain();
   impl_->drain_deadline = impl_->world.scheduler.after(drain_limit, [i = impl_.get()] {
     if (i->drained) i->finish_drain();
   });
@@ -422,5 +434,9 @@ std::size_t server::load_cache(byte_view saved) {
 }
 
 void server::clear_cache() { impl_->resolver.clear_cache(); }
+std::optional<kept_answer> server::kept(const name& qname, std::uint16_t type, std::uint8_t group,
+                                        safe_search safe) const {
+  return impl_->resolver.kept(qname, type, group, safe, impl_->world.clock.now());
+}
 
 } // namespace netlab::dns
