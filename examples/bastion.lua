@@ -86,3 +86,17 @@ netlab.dns.server {
   records = { registry = lan.ip, boot = lan.ip },
   blocklists = opt.blocklist and { opt.blocklist } or {},
 }
+
+-- Images: every node pulls through here, and each layer is fetched once for all of them. Nodes are told by
+-- netlab.registry.mirrors: given this proxy it writes machine.registries.mirrors for Talos.
+netlab.registry.proxy {
+  cache = { max_size = "20GiB" },
+  upstreams = {
+    ["docker.io"] = { listen = lan:at(5050) },
+    ["gcr.io"] = { listen = lan:at(5051) },
+    ["ghcr.io"] = { listen = lan:at(5052) },
+    ["quay.io"] = { listen = lan:at(5053) },
+    ["registry.k8s.io"] = { listen = lan:at(5054) },
+  },
+  listen = lan:at(5000),
+}

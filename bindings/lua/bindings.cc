@@ -29,6 +29,7 @@ api describe_everything() {
   bind_plugin(out);
   bind_probe(out);
   bind_process(out);
+  bind_registry(out);
   bind_state(out);
   bind_talos(out);
   bind_tasks(out);

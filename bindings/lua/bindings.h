@@ -30,6 +30,7 @@ void bind_nodes(api&);
 void bind_plugin(api&);
 void bind_probe(api&);
 void bind_process(api&);
+void bind_registry(api&);
 void bind_state(api&);
 void bind_talos(api&);
 void bind_tasks(api&);
@@ -41,6 +42,8 @@ void bind_yaml(api&);
 // The control socket's verbs about leases, and about DNS servers.
 void add_dhcp_verbs(host& h);
 void add_dns_verbs(host& h);
+// And about registry proxies.
+void add_registry_verbs(host& h);
 
 // Everything that recipes can name.
 api describe_everything();

@@ -60,6 +60,7 @@ host::host(runtime world, std::function<runtime&()> bytes, const api& described,
   tasks_->on_idle = [this] { maybe_end(); };
   add_dhcp_verbs(*this);
   add_dns_verbs(*this);
+  add_registry_verbs(*this);
   on_control("status", [this](const json&) -> result<json> { return status(); });
 }
 

@@ -65,6 +65,7 @@ netlab.json = {}
 netlab.log = {}
 netlab.net = {}
 netlab.process = {}
+netlab.registry = {}
 netlab.talos = {}
 netlab.testing = {}
 netlab.tftp = {}
@@ -209,6 +210,10 @@ function handle_nodes:each() end
 ---Every node known now, declared first, then those met on the wire.
 ---@return netlab.node[]
 function handle_nodes:known() end
+
+---A pull-through cache of registries.
+---@class netlab.registry.proxy
+local handle_registry_proxy = {}
 
 ---A Talos image of an Image Factory: goes into `profiles` of a boot service.
 ---@class netlab.talos.profile
@@ -679,6 +684,46 @@ function netlab.network(options) end
 ---@return netlab.nodes
 function netlab.nodes(options) end
 
+---@class netlab.registry.proxy.options.cache
+---@field path? string a folder; relative to the state folder (default "registry")
+---@field max_size? string what was used longest ago goes first (default "20GiB")
+---@field keep_free? string of the disk, left to others (default "64MiB")
+
+---@class netlab.registry.proxy.options.upstreams.credentials
+---@field username? string with password_file or password_env
+---@field password_file? string a file that holds the password or token alone
+---@field password_env? string the environment variable that holds it
+---@field docker_config? string instead of these: a Docker config file that knows the registry
+
+---@class netlab.registry.proxy.options.upstreams
+---@field url? string of its API; by default https:// and its name
+---@field listen? string|netlab.listen|(string|netlab.listen)[] a port of its own: "addr:port", lan:at(port), or a list of them
+---@field credentials? netlab.registry.proxy.options.upstreams.credentials for repositories or limits that need them
+---@field tags? string for how long a tag is believed before the upstream is asked whether it has changed (default "10m")
+---@field latest? string the same for the tag latest; by default a minute, or `tags`
+---@field mirrors? string[] URLs that are asked before `url`, in order
+---@field ca? string certificates, PEM, trusted instead of the system's
+---@field verify? boolean check its certificate (default true)
+---@field import? string the storage folder of a registry:2 that cached it, read as a warm cache
+
+---@class netlab.registry.proxy.options.tls
+---@field certificate string certificate chain, PEM (required)
+---@field key string private key, PEM (required)
+
+---@class netlab.registry.proxy.options
+---@field name? string how messages and commands call it
+---@field cache? netlab.registry.proxy.options.cache where content is kept, and how much of it
+---@field upstreams? table<string, netlab.registry.proxy.options.upstreams> registries, by the name that images have in front
+---@field listen? string|netlab.listen|(string|netlab.listen)[] a port for all of them, which tells them apart by ?ns= or /v2/<registry>/…
+---@field allow? string[] further registries that may be asked for on that port, by name; * and ? match
+---@field hosted? string opens a registry of this name on the port for all, which takes pushes and keeps them
+---@field tls? netlab.registry.proxy.options.tls serve HTTPS with this certificate
+
+---A pull-through cache of container registries: every byte is fetched once, for all nodes, and stays within a size.
+---@param options netlab.registry.proxy.options
+---@return netlab.registry.proxy
+function netlab.registry.proxy(options) end
+
 ---@class netlab.talos.profile.options.overlay
 ---@field name string such as "rpi_generic" (required)
 ---@field image string such as "siderolabs/sbc-raspberrypi" (required)
@@ -975,6 +1020,15 @@ function netlab.plugin(name) end
 ---@return netlab.process_result? result # { exit_code, signal, output, errors, dropped }
 ---@return netlab.error? err
 function netlab.process.run(options) end
+
+---@class netlab.registry.mirrors.options
+---@field address? string by which nodes reach the proxy; by default where it listens
+
+---What nodes need to know to pull through a proxy. Of the result, `containerd` has the texts of hosts.toml files by their path below config_path, `talos` a machine config patch, `talos_documents` RegistryMirrorConfig documents for Talos 1.12 and later, `docker` the text of /etc/docker/daemon.json, which knows docker.io only, and `urls` the address by registry.
+---@param proxy registry.proxy
+---@param options? netlab.registry.mirrors.options
+---@return table mirrors # { urls, containerd, talos, talos_documents, docker }
+function netlab.registry.mirrors(proxy, options) end
 
 ---Waits; everything else goes on.
 ---@param time string such as "250ms"

@@ -26,7 +26,7 @@ from kit.cable import Cable  # noqa: E402
 from kit.rows import print_table  # noqa: E402
 from lab import netns  # noqa: E402
 
-ROOMS = ("dhcp", "dns", "tftp", "http", "startup", "herd")
+ROOMS = ("dhcp", "dns", "tftp", "http", "registry", "startup", "herd")
 
 
 @dataclasses.dataclass

@@ -3,15 +3,16 @@
 #include <cstdint>
 #include <string>
 
-#include "fetch/challenge.h"
 #include "fetch/checksum_file.h"
 #include "fetch/oci_manifest.h"
 #include "fetch/oci_reference.h"
-#include "fetch/shown_url.h"
-#include "fetch/transfer_plan.h"
+#include "netlab/oci.h"
+#include "netlab/transfer_plan.h"
+#include "netlab/url.h"
 
 using namespace netlab;
 using namespace netlab::fetch;
+using namespace netlab::oci;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   std::string text(reinterpret_cast<const char*>(data), size);

@@ -144,5 +144,5 @@ TEST_CASE("one file out of a layer") {
   CHECK_FALSE(unpack_file(put(archive.bytes().substr(0, 515)), "vmlinuz", folder / "out", 0, false));
   auto full = unpack_file(put(archive.bytes()), "vmlinuz", folder / "out", std::uint64_t{1} << 60, false);
   REQUIRE_FALSE(full);
-  CHECK(full.error().op == "fetch.room");
+  CHECK(full.error().op == "part.room");
 }

@@ -1,15 +1,16 @@
 #include <doctest/doctest.h>
 
-#include "fetch/challenge.h"
 #include "fetch/checksum_file.h"
 #include "fetch/oci_manifest.h"
 #include "fetch/oci_reference.h"
-#include "fetch/shown_url.h"
-#include "fetch/transfer_plan.h"
 #include "netlab/fetch.h"
+#include "netlab/oci.h"
+#include "netlab/transfer_plan.h"
+#include "netlab/url.h"
 
 using namespace netlab;
 using namespace netlab::fetch;
+using namespace netlab::oci;
 
 namespace {
 

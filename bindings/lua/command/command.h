@@ -4,7 +4,9 @@
 #include <vector>
 
 #include "api.h"
+#include "netlab/json.h"
 #include "netlab/log.h"
+#include "netlab/result.h"
 
 namespace netlab::lua::command {
 
@@ -48,6 +50,7 @@ int test(const api& a, const global_options& global, words w);
 int doc(const api& a, const global_options& global, words w);
 int plugin(const api& a, const global_options& global, words w);
 int probe(const api& a, const global_options& global, words w);
+int registry(const api& a, const global_options& global, words w);
 int status(const api& a, const global_options& global, words w);
 int dns(const api& a, const global_options& global, words w);
 

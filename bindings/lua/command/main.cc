@@ -33,6 +33,10 @@ constexpr const char* usage =
   status [NODE] [--boots] [--json]
                               a running instance: services, nodes, the latest boot and every boot that stopped;
                               with NODE or --boots: the boot of one node or of all, step by step
+  registry ls|stat|gc|verify|prefetch|pin|unpin [IMAGE…] [--file LIST] [--platform OS/ARCH] [--name NAME] [--json]
+                              a running registry proxy: what its cache holds, how it does, what is to be fetched
+                              before it is needed (LIST: one image a line, or Kubernetes manifests; "-": standard
+                              input), and what is kept whatever the limit says
   version
 
 global options:
@@ -55,8 +59,9 @@ struct entry {
   const char* name;
   command_fn fn;
 };
-constexpr entry commands[] = {{"run", run},       {"check", check},   {"test", test},   {"doc", doc},
-                              {"plugin", plugin}, {"status", status}, {"probe", probe}, {"dns", dns}};
+constexpr entry commands[] = {{"run", run},     {"check", check},   {"test", test},
+                              {"doc", doc},     {"plugin", plugin}, {"status", status},
+                              {"probe", probe}, {"dns", dns},       {"registry", registry}};
 
 std::optional<log_level> level_of(const std::string& text) {
   for (auto level : {log_level::trace, log_level::debug, log_level::info, log_level::warn, log_level::error})

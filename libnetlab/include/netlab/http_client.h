@@ -47,6 +47,9 @@ struct http_response {
 class http_exchange {
 public:
   virtual ~http_exchange() = default;
+  // Takes no more of the body until it is resumed: what on_body cannot place stays with the sender. A paused
+  // exchange never stalls.
+  virtual void pause(bool on) { (void)on; }
 };
 
 // Speaks http and https only, reads no netrc, keeps no cookies, and takes no proxy from the environment.

@@ -48,12 +48,38 @@ struct http_access {
   endpoint client;
 };
 
+// A body whose bytes come while it is sent: a file that is still being written, or what another server sends.
+// Owned by the reply and used on the server's loop only; dropping it ends the interest in it.
+class http_body {
+public:
+  // Bytes, or a part of a file.
+  struct piece {
+    std::string bytes;
+    std::shared_ptr<open_file> file;
+    std::uint64_t offset = 0, length = 0;
+  };
+  virtual ~http_body() = default;
+  virtual std::uint64_t size() const = 0; // of the whole, known from the beginning
+  // What lies at `offset`, at most `most` bytes. An empty piece: nothing yet, and `ready` runs later, once,
+  // never inside this call, when asking again is worth it. An error cuts the connection, so that the client
+  // sees that it did not get everything. Offsets of one reply only grow.
+  virtual result<piece> read(std::uint64_t offset, std::uint64_t most, std::function<void()> ready) = 0;
+};
+
 // What a handler answers. Content-Length, Date and Connection are the server's.
 struct http_reply {
   int status = 200;
   std::string content_type = "text/plain; charset=utf-8";
   http_headers headers; // beside the server's own; a name or value with control bytes is a 500
-  std::variant<std::string, std::shared_ptr<const std::string>, std::shared_ptr<open_file>> body;
+  std::variant<std::string, std::shared_ptr<const std::string>, std::shared_ptr<open_file>,
+               std::shared_ptr<http_body>>
+      body;
+  // Answers the request's conditions and Range with the body, as for files (RFC 9110 §13, §14): set for a 200
+  // that is a representation. `etag` is strong and quoted, or empty.
+  bool selectable = false;
+  std::string etag;
+  // Runs once when the reply left or was given up, on the server's loop.
+  std::function<void(const transfer_report&)> on_done;
 };
 
 // One request that waits for its reply. The handler keeps it as long as it needs; reply() is called
@@ -71,12 +97,28 @@ public:
   std::string query;    // raw, without "?"
   http_headers headers; // names in lower case
   std::string body;
+  std::shared_ptr<class http_sink> sink; // took the body instead
   endpoint client, server;
   bool secure = false;
   std::string_view header(std::string_view lower_name) const; // first value, empty when absent
 };
 using http_call_ptr = std::shared_ptr<http_call>;
 using http_handler = std::function<void(http_call_ptr)>;
+
+// Takes one request's body as it comes. Dropped before the handler has its call when the client gives up.
+class http_sink {
+public:
+  virtual ~http_sink() = default;
+  virtual void take(byte_view bytes) = 0;
+};
+// The head of a request that has a body. Views are valid during the call.
+struct http_request_head {
+  std::string_view method, path, query;
+  endpoint client;
+  std::function<std::string_view(std::string_view name)> header; // first value, empty when absent
+};
+// Who takes such a body; null: it is kept and given whole, within http_limits::body_bytes.
+using http_sink_fn = std::function<std::shared_ptr<http_sink>(const http_request_head&)>;
 
 struct http_files_options {
   bool listing = false;          // show what a folder holds
@@ -103,6 +145,9 @@ public:
   // The part of the path behind the prefix names a file in `folder`, which need not exist yet.
   virtual result<void> files(std::string prefix, std::string folder, http_files_options options = {}) = 0;
   virtual result<void> handle(std::string prefix, http_handler handler) = 0;
+  // The same, for bodies of any size: a sink's request has no limit but that something of it has to come
+  // within http_limits::body_time. Only one such function a server: it is asked whatever the prefix.
+  virtual void take_bodies(http_sink_fn sinks) = 0;
 
   // Returns the endpoint it got (port 0: any free one). May be called several times.
   virtual result<endpoint> listen(const listen_options& options) = 0;

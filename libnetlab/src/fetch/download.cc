@@ -2,7 +2,7 @@
 
 #include <sys/stat.h>
 
-#include "shown_url.h"
+#include "netlab/url.h"
 
 namespace netlab::fetch {
 
@@ -110,7 +110,7 @@ struct download::impl : std::enable_shared_from_this<download::impl> {
     exchange.reset();
     file.reset();
     // No room: what came must not fill the disk that leases are written to.
-    if (why.op == "fetch.room") kept.drop_part(request.name);
+    if (why.op == "part.room") kept.drop_part(request.name);
     finish(tl::unexpected(std::move(why)));
   }
 

@@ -4,9 +4,9 @@
 #include <string>
 
 #include "netlab/fetch.h"
-#include "part_file.h"
+#include "netlab/part_file.h"
+#include "netlab/transfer_plan.h"
 #include "records.h"
-#include "transfer_plan.h"
 
 namespace netlab::fetch {
 
@@ -16,19 +16,19 @@ struct download_request {
   std::string url;
   http_headers headers;             // beside the plan's own
   std::optional<checksum> expected; // of what is transferred
-  validators have; // of the copy in place, for a conditional request; empty: fetch in any case
+  transfer_validators have; // of the copy in place, for a conditional request; empty: fetch in any case
 };
 
 struct download_outcome {
   bool unchanged = false; // the copy in place is the source's
   std::string path;       // of the part, whole and synced
-  validators of;
+  transfer_validators of;
   part_file::digests digests;
   std::uint64_t bytes = 0;
 };
 
 // One transfer into a part file, begun or gone on with. Dropping it ends it; the part stays. errc::conflict:
-// the checksum is wrong, and the part is deleted; errc::limit with op "fetch.room": no room, likewise.
+// the checksum is wrong, and the part is deleted; errc::limit with op "part.room": no room, likewise.
 class download {
 public:
   download(const runtime& world, records& kept, const fetch_options& options, std::string boot_id);

@@ -6,14 +6,14 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "challenge.h"
 #include "checksum_file.h"
 #include "download.h"
 #include "messages.h"
 #include "netlab/json.h"
+#include "netlab/oci.h"
 #include "netlab/text.h"
+#include "netlab/url.h"
 #include "registry_client.h"
-#include "shown_url.h"
 #include "unpack_file.h"
 
 namespace netlab::fetch {
@@ -319,7 +319,7 @@ struct fetcher::impl : std::enable_shared_from_this<fetcher::impl> {
 
   void report(const job& j, const error& why) {
     const auto& what = why.op == "fetch.checksum"                                    ? msg_wrong_checksum
-                       : why.op == "fetch.room"                                      ? msg_no_room
+                       : why.op == "part.room"                                       ? msg_no_room
                        : why.code == errc::not_found && why.op.starts_with("fetch.") ? msg_not_offered
                                                                                      : msg_failed;
     auto source = j.file.factory ? j.file.factory->factory : shown_url(j.file.url);
@@ -517,7 +517,7 @@ struct fetcher::impl : std::enable_shared_from_this<fetcher::impl> {
   http_headers own_credentials(const std::string& url) const {
     auto found = options.credentials.find(std::string(host_of(url)));
     if (found == options.credentials.end()) return {};
-    return {{"Authorization", "Basic " + base64(found->second.username + ":" + found->second.password)}};
+    return {{"Authorization", "Basic " + oci::base64(found->second.username + ":" + found->second.password)}};
   }
 
   // --- the bytes ---

@@ -9,12 +9,6 @@
 
 namespace netlab::fetch {
 
-// What is accepted as a manifest or an index of manifests, for the Accept field.
-inline constexpr std::string_view manifest_types =
-    "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
-    "application/vnd.docker.distribution.manifest.list.v2+json, "
-    "application/vnd.docker.distribution.manifest.v2+json";
-
 struct oci_layer {
   checksum digest;
   std::uint64_t size = 0;

@@ -1,41 +1,9 @@
 #include "oci_reference.h"
 
-#include <algorithm>
-
-#include "netlab/digest.h"
+#include "netlab/oci.h"
 #include "netlab/text.h"
 
 namespace netlab::fetch {
-
-namespace {
-
-bool lower_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
-
-bool is_repository(std::string_view name) {
-  if (name.empty() || name.size() > 255) return false;
-  for (auto part : split(name, '/')) {
-    if (part.empty() || !lower_or_digit(part.front()) || !lower_or_digit(part.back())) return false;
-    if (!std::all_of(part.begin(), part.end(),
-                     [](char c) { return lower_or_digit(c) || c == '.' || c == '_' || c == '-'; }))
-      return false;
-  }
-  return true;
-}
-
-bool is_tag(std::string_view tag) {
-  auto word = [](char c) { return lower_or_digit(c) || (c >= 'A' && c <= 'Z') || c == '_'; };
-  return !tag.empty() && tag.size() <= 128 && word(tag.front()) &&
-         std::all_of(tag.begin(), tag.end(), [&](char c) { return word(c) || c == '.' || c == '-'; });
-}
-
-bool is_host(std::string_view host) {
-  return !host.empty() && host.size() <= 255 && std::all_of(host.begin(), host.end(), [](char c) {
-    return lower_or_digit(c) || (c >= 'A' && c <= 'Z') || c == '.' || c == '-' || c == ':' || c == '[' ||
-           c == ']';
-  });
-}
-
-} // namespace
 
 bool is_oci_url(std::string_view url) { return url.starts_with("oci://") || url.starts_with("oci+http://"); }
 
@@ -60,22 +28,23 @@ result<oci_reference> parse_oci_url(std::string_view url) {
   while (out.file.starts_with("/")) out.file.erase(0, 1);
   rest = rest.substr(0, hash);
   auto slash = rest.find('/');
-  if (slash == std::string_view::npos || !is_host(rest.substr(0, slash))) return bad("names no registry");
+  if (slash == std::string_view::npos || !oci::is_host(rest.substr(0, slash)))
+    return bad("names no registry");
   out.host = rest.substr(0, slash);
   rest.remove_prefix(slash + 1);
   out.reference = "latest";
   if (auto at = rest.find('@'); at != std::string_view::npos) {
-    auto sum = checksum::parse(rest.substr(at + 1));
-    if (!sum || rest.substr(at + 1).find(':') == std::string_view::npos) return bad("has a malformed digest");
+    auto sum = oci::parse_digest(rest.substr(at + 1));
+    if (!sum) return bad("has a malformed digest");
     out.reference = sum->to_string();
     rest = rest.substr(0, at);
     if (auto colon = rest.find(':'); colon != std::string_view::npos) rest = rest.substr(0, colon);
   } else if (auto colon = rest.find(':'); colon != std::string_view::npos) {
-    if (!is_tag(rest.substr(colon + 1))) return bad("has a malformed tag");
+    if (!oci::is_tag(rest.substr(colon + 1))) return bad("has a malformed tag");
     out.reference = rest.substr(colon + 1);
     rest = rest.substr(0, colon);
   }
-  if (!is_repository(rest)) return bad("has a malformed repository name");
+  if (!oci::is_repository(rest)) return bad("has a malformed repository name");
   out.repository = rest;
   // Docker Hub's own images live under "library" (distribution's reference rules).
   if (out.host == "docker.io" && rest.find('/') == std::string_view::npos)

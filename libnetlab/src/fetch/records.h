@@ -5,7 +5,7 @@
 
 #include "netlab/digest.h"
 #include "netlab/files.h"
-#include "transfer_plan.h"
+#include "netlab/transfer_plan.h"
 
 namespace netlab::fetch {
 
@@ -14,7 +14,7 @@ namespace netlab::fetch {
 // Of a file in place: where it came from and what it was then.
 struct file_record {
   std::string url;
-  validators of;
+  transfer_validators of;
   std::uint64_t size = 0;
   std::int64_t modified = 0; // of the file, seconds since the epoch
   std::int64_t checked = 0;  // when its source was last asked, seconds since the epoch
@@ -26,7 +26,7 @@ struct file_record {
 // Of a transfer that is not whole: what its beginning belongs to.
 struct part_record {
   std::string url;
-  validators of;
+  transfer_validators of;
   std::string boot_id; // of the machine's run: a part that lived through a power cut may have holes
 };
 

@@ -1,12 +1,9 @@
 #include "registry_client.h"
 
-#include <algorithm>
-#include <nlohmann/json.hpp>
-
-#include "challenge.h"
-#include "netlab/json.h"
+#include "netlab/oci.h"
 #include "netlab/text.h"
-#include "shown_url.h"
+#include "netlab/url.h"
+#include <algorithm>
 
 namespace netlab::fetch {
 
@@ -64,7 +61,7 @@ void registry_client::layers(const oci_reference& of, const std::string& arch,
 void registry_client::read(const std::shared_ptr<flow>& f) {
   auto q = request(f->of.base_url() + "/manifests/" + f->reference);
   q.headers = blob_headers(f->of);
-  q.headers.emplace_back("Accept", std::string(manifest_types));
+  q.headers.emplace_back("Accept", std::string(oci::manifest_types));
   f->exchange = world_.http.send(std::move(q), [this, late = std::weak_ptr(f)](result<http_response> got) {
     if (auto still = late.lock()) on_manifest(still, std::move(got));
   });
@@ -110,26 +107,21 @@ void registry_client::on_manifest(const std::shared_ptr<flow>& f, result<http_re
 void registry_client::authorise(const std::shared_ptr<flow>& f, const http_response& got) {
   f->authorised = true;
   const auto* account = credential_of(f->of);
-  auto demand = parse_challenge(got.header("www-authenticate"));
-  auto basic = [&] { return "Basic " + base64(account->username + ":" + account->password); };
+  auto demand = oci::parse_challenge(got.header("www-authenticate"));
+  auto basic = [&] { return "Basic " + oci::base64(account->username + ":" + account->password); };
   if (demand && demand->scheme == "basic" && account) {
     authorization_[key(f->of)] = basic();
     return read(f);
   }
-  auto realm = demand && demand->scheme == "bearer" ? demand->parameters["realm"] : std::string();
-  if (!realm.starts_with("https://") && !(realm.starts_with("http://") && !f->of.tls))
+  auto url = demand ? oci::token_url(*demand, f->of.repository, f->of.tls) : tl::unexpected(demand.error());
+  if (!url)
     return end(f, fail(errc::refused,
                        "the registry " + f->of.host + " wants credentials" +
                            (account ? " of a kind that netlab does not have" : " for " + f->of.repository),
                        "fetch.oci"));
-  // The scope is what is needed: some registries answer with a placeholder of theirs.
-  auto url = realm + (realm.find('?') == std::string::npos ? "?" : "&") +
-             "scope=" + url_encode("repository:" + f->of.repository + ":pull");
-  if (auto service = demand->parameters.find("service"); service != demand->parameters.end())
-    url += "&service=" + url_encode(service->second);
-  auto q = request(std::move(url));
+  auto q = request(*url);
   auto base = f->of.base_url();
-  if (account && may_share_credentials(host_of(base), host_of(realm)))
+  if (account && oci::may_share_credentials(host_of(base), host_of(*url)))
     q.headers.emplace_back("Authorization", basic());
   f->exchange = world_.http.send(std::move(q), [this, late = std::weak_ptr(f)](result<http_response> answer) {
     if (auto still = late.lock()) on_token(still, std::move(answer));
@@ -138,19 +130,13 @@ void registry_client::authorise(const std::shared_ptr<flow>& f, const http_respo
 
 void registry_client::on_token(const std::shared_ptr<flow>& f, result<http_response> got) {
   if (!got) return end(f, tl::unexpected(got.error()));
-  std::string token;
-  if (auto body = parse_json(got->body); got->status == 200 && body && body->is_object())
-    for (const auto* name : {"token", "access_token"})
-      if (auto found = body->find(name); token.empty() && found != body->end() && found->is_string())
-        token = found->get<std::string>();
-  bool printable_token =
-      std::all_of(token.begin(), token.end(), [](unsigned char c) { return c > 0x20 && c < 0x7f; });
-  if (token.empty() || !printable_token)
+  auto token = oci::parse_token(got->body);
+  if (got->status != 200 || !token)
     return end(f, fail(errc::refused,
                        "the registry's token server gives no token for " + f->of.repository + " (" +
                            std::to_string(got->status) + ")",
                        "fetch.oci"));
-  authorization_[key(f->of)] = "Bearer " + token;
+  authorization_[key(f->of)] = "Bearer " + token->value;
   read(f);
 }
 

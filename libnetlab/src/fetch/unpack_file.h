@@ -1,8 +1,8 @@
 #pragma once
 #include <string>
 
+#include "netlab/part_file.h"
 #include "netlab/result.h"
-#include "part_file.h"
 
 namespace netlab::fetch {
 

@@ -55,7 +55,8 @@ struct transfer {
   std::function<void(result<http_response>)> done;
   std::string where;
   bool started = false, cancelled = false, too_large = false, head_seen = false, unwanted = false;
-  std::optional<error> refused; // found before anything was sent
+  bool paused = false, held = false; // as the caller wishes, and as curl was told
+  std::optional<error> refused;      // found before anything was sent
 };
 
 // Everything behind the client: one curl multi handle that is told which sockets are ready and when its
@@ -75,6 +76,7 @@ public:
 
   std::uint64_t send(http_request request, std::function<void(result<http_response>)> done);
   void cancel(std::uint64_t id);
+  void pause(std::uint64_t id, bool on);
   void close();
 
 private:
@@ -364,6 +366,25 @@ void core::cancel(std::uint64_t id) {
   if (in_curl_ == 0) forget(id);
 }
 
+// curl may hand on what it holds inside the call that resumes: that happens in a turn of its own.
+void core::pause(std::uint64_t id, bool on) {
+  auto it = transfers_.find(id);
+  if (it == transfers_.end() || it->second->cancelled || it->second->paused == on) return;
+  it->second->paused = on;
+  loop_.scheduler().post([weak = weak_from_this(), id] {
+    auto self = weak.lock();
+    if (!self || !self->multi_) return;
+    auto found = self->transfers_.find(id);
+    if (found == self->transfers_.end() || found->second->cancelled || !found->second->started) return;
+    auto& t = *found->second;
+    if (std::exchange(t.held, t.paused) == t.paused) return;
+    ++self->in_curl_;
+    curl_easy_pause(t.easy.get(), t.paused ? CURLPAUSE_RECV : CURLPAUSE_CONT);
+    --self->in_curl_;
+    self->after_curl();
+  });
+}
+
 void core::close() {
   if (!multi_) return;
   if (in_curl_ > 0) { // from within on_body: curl is on the stack, act() holds us until it is off
@@ -386,6 +407,9 @@ public:
   handle(std::weak_ptr<core> core, std::uint64_t id) : core_(std::move(core)), id_(id) {}
   ~handle() override {
     if (auto c = core_.lock()) c->cancel(id_);
+  }
+  void pause(bool on) override {
+    if (auto c = core_.lock()) c->pause(id_, on);
   }
 
 private:

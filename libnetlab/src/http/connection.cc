@@ -37,6 +37,14 @@ int status_of(errc code) {
 
 const http_headers only_get{{"Allow", "GET, HEAD"}};
 
+std::string content_range(const selection& chosen, std::uint64_t size) {
+  return "Content-Range: bytes " + std::to_string(chosen.offset) + "-" +
+         std::to_string(chosen.offset + chosen.length - 1) + "/" + std::to_string(size) + "\r\n";
+}
+
+// Of a body that grows, as much is queued at a time: enough to keep the socket busy for a turn of the loop.
+constexpr std::uint64_t piece_size = 1u << 20;
+
 // What a handler holds. It reaches the connection only while that lives.
 class pending_call final : public http_call {
 public:
@@ -47,7 +55,8 @@ public:
   }
   void reply(http_reply reply) override {
     if (std::exchange(answered_, true)) return;
-    if (auto c = connection_.lock()) c->answer(id_, std::move(reply));
+    if (auto c = connection_.lock()) return c->answer(id_, std::move(reply));
+    if (reply.on_done) reply.on_done({.reason = "the client went away"});
   }
   bool alive() const override {
     auto c = connection_.lock();
@@ -63,7 +72,8 @@ private:
 } // namespace
 
 connection::connection(server& owner, std::unique_ptr<stream> client)
-    : server_(&owner), stream_(std::move(client)), engine_(owner.limits(), owner.now()),
+    : server_(&owner), stream_(std::move(client)),
+      engine_(owner.limits(), owner.now(), [this](const request& head) { return sink_for(head); }),
       peer_(stream_->peer()), local_(stream_->local()), secure_(stream_->secure()) {}
 
 void connection::start() {
@@ -83,6 +93,18 @@ void connection::start() {
 }
 
 log_fields connection::fields() const { return {{"client", peer_.to_string()}}; }
+
+request_parser::taker connection::sink_for(const request& head) {
+  sink_.reset();
+  if (server_->sinks())
+    sink_ = server_->sinks()({head.method, head.path, head.query, peer_,
+                              [&](std::string_view name) { return head.header(name); }});
+  if (!sink_) return {};
+  return [this](std::string_view bytes) {
+    engine_.body_came(server_->now());
+    sink_->take(as_bytes(bytes));
+  };
+}
 
 void connection::receive(byte_view bytes) {
   if (lingering_ || !stream_) return; // read and thrown away until the peer closes
@@ -255,6 +277,7 @@ void connection::call(const http_handler& handler) {
   pending->headers.reserve(q.fields.size());
   for (const auto& f : q.fields) pending->headers.emplace_back(to_lower(f.name), f.value);
   pending->body = q.body;
+  pending->sink = std::move(sink_);
   pending->client = peer_;
   pending->server = local_;
   pending->secure = secure_;
@@ -262,11 +285,15 @@ void connection::call(const http_handler& handler) {
 }
 
 void connection::answer(std::uint64_t id, http_reply reply) {
-  if (!waits_for(id)) return;
+  if (!waits_for(id)) {
+    if (reply.on_done) reply.on_done({.reason = "the client went away"});
+    return;
+  }
   auto self = shared_from_this();
   server_->look_at_clock();
   const auto& q = engine_.request();
-  if (!is_sendable(reply.status, reply.content_type, reply.headers)) {
+  on_done_ = std::move(reply.on_done);
+  if (!is_sendable(reply.status, reply.content_type, reply.headers) || !is_field_value(reply.etag)) {
     server_->say(messages::bad_reply, q.path + ": a reply with a status or header that cannot be sent",
                  {{"client", peer_.to_string()}, {"path", q.path}});
     return send_error(500);
@@ -278,19 +305,52 @@ void connection::answer(std::uint64_t id, http_reply reply) {
   r.with_body = !q.is_head();
   if (auto* text = std::get_if<std::string>(&reply.body)) {
     r.length = text->size();
-    if (text->size() <= inline_body)
+    if (text->size() <= inline_body && !reply.selectable)
       r.text = *text;
     else
       r.shared = std::make_shared<const std::string>(std::move(*text));
   } else if (auto* shared = std::get_if<std::shared_ptr<const std::string>>(&reply.body)) {
     r.shared = *shared ? *shared : std::make_shared<const std::string>();
     r.length = r.shared->size();
+  } else if (auto* growing = std::get_if<std::shared_ptr<http_body>>(&reply.body)) {
+    if (!*growing) return send_error(500);
+    r.length = (*growing)->size();
+    r.growing = true;
+    growing_ = std::move(*growing);
   } else {
     r.file = std::get<std::shared_ptr<open_file>>(reply.body);
     if (!r.file) return send_error(500);
     r.length = r.file->size();
   }
   whole_size_ = r.length;
+  std::string fields;
+  if (reply.selectable && r.status == 200) {
+    auto chosen = select(q, whole_size_, {reply.etag, 0});
+    if (chosen.status == 412) {
+      growing_.reset();
+      return send_error(412);
+    }
+    fields = "Accept-Ranges: bytes\r\n";
+    if (!reply.etag.empty()) fields.append("ETag: ").append(reply.etag).append("\r\n");
+    if (chosen.status == 206)
+      fields.append(content_range(chosen, whole_size_));
+    else if (chosen.status == 416)
+      fields.append("Content-Range: bytes */").append(std::to_string(whole_size_)).append("\r\n");
+    r.fields = fields;
+    r.status = chosen.status;
+    r.offset = chosen.offset;
+    r.length = chosen.length;
+    if (chosen.status == 304 || chosen.status == 416) {
+      r.with_body = false;
+      r.length = 0;
+      r.content_type = {};
+    }
+  }
+  if (growing_) {
+    next_ = r.offset;
+    end_ = r.with_body ? r.offset + r.length : r.offset;
+    if (next_ == end_) growing_.reset();
+  }
   send(r);
 }
 
@@ -316,14 +376,7 @@ void connection::send_file(const served_file& file, std::string_view content_typ
   case 206:
     fields.reserve(file.fields.size() + 96);
     fields.append(file.fields).append("Accept-Ranges: bytes\r\n");
-    if (chosen.status == 206)
-      fields.append("Content-Range: bytes ")
-          .append(std::to_string(chosen.offset))
-          .append("-")
-          .append(std::to_string(chosen.offset + chosen.length - 1))
-          .append("/")
-          .append(std::to_string(file.size))
-          .append("\r\n");
+    if (chosen.status == 206) fields.append(content_range(chosen, file.size));
     r.fields = fields;
     r.length = chosen.length;
     r.offset = chosen.offset;
@@ -357,9 +410,7 @@ void connection::send_text(std::shared_ptr<const std::string> text, std::string_
     return send(r);
   }
   if (chosen.status != 200 && chosen.status != 206) return send_error(chosen.status);
-  if (chosen.status == 206)
-    fields += "Content-Range: bytes " + std::to_string(chosen.offset) + "-" +
-              std::to_string(chosen.offset + chosen.length - 1) + "/" + std::to_string(size) + "\r\n";
+  if (chosen.status == 206) fields += content_range(chosen, size);
   r.fields = fields;
   r.content_type = content_type;
   r.length = chosen.length;
@@ -398,6 +449,10 @@ void connection::send(response& r, bool last) {
   --in_stream_;
   if (doomed_) return drop("the connection ended");
   if (!sending_) return; // it drained inside the writes
+  if (growing_) {
+    progress_ = server_->now();
+    return pull();
+  }
   last_queued_ = stream_->queued();
   progress_ = server_->now();
   if (last_queued_ == 0) drained();
@@ -407,6 +462,7 @@ void connection::drained() {
   // A drain in the middle of send() may be that of the head alone; send() looks again behind its writes.
   if (in_stream_ > 0 || !sending_ || !stream_ || stream_->queued() > 0) return;
   server_->look_at_clock();
+  if (growing_) return pull();
   complete(true, {});
   if (close_after_)
     close_politely();
@@ -414,11 +470,42 @@ void connection::drained() {
     pump();
 }
 
+void connection::pull() {
+  // A piece may leave at once, and the next with it: a loop, because a recursion could become deep.
+  while (sending_ && stream_ && growing_ && !awaits_body_ && stream_->queued() < piece_size) {
+    awaits_body_ = true;
+    auto got = growing_->read(next_, std::min(piece_size, end_ - next_),
+                              [where = weak_from_this(), id = request_id_] {
+                                auto c = where.lock();
+                                if (!c || c->request_id_ != id || !c->awaits_body_) return;
+                                c->awaits_body_ = false;
+                                c->server_->look_at_clock();
+                                c->pull();
+                              });
+    if (!got) return drop(got.error().message);
+    auto length = got->file ? got->length : got->bytes.size();
+    if (length == 0) return;
+    awaits_body_ = false;
+    next_ += length;
+    if (next_ >= end_) growing_.reset();
+    ++in_stream_;
+    if (got->file)
+      stream_->write_file(std::move(got->file), got->offset, got->length);
+    else
+      stream_->write(std::move(got->bytes));
+    --in_stream_;
+    if (doomed_) return drop("the connection ended");
+    last_queued_ = stream_->queued();
+    progress_ = server_->now();
+  }
+  if (sending_ && stream_ && !growing_ && stream_->queued() == 0) drained();
+}
+
 // The response under way ended, by its last byte or by the connection's end.
 void connection::complete(bool whole, std::string_view why) {
   const auto& q = engine_.request();
   auto now = server_->now();
-  std::uint64_t total = head_size_ + body_size_;
+  std::uint64_t total = head_size_ + body_size_ - (growing_ ? end_ - next_ : 0);
   std::uint64_t left = whole || !stream_ ? 0 : std::min<std::uint64_t>(stream_->queued(), total);
   std::uint64_t out = total - left;
   std::uint64_t body = sending_ && out > head_size_ ? out - head_size_ : 0;
@@ -447,6 +534,9 @@ void connection::complete(bool whole, std::string_view why) {
   if (on_done) on_done(report);
   if (server_) server_->finished(access);
 
+  growing_.reset();
+  sink_.reset();
+  awaits_body_ = false;
   sending_ = false;
   status_ = 0;
   whole_size_ = 0;
@@ -507,7 +597,7 @@ void connection::tick(boot_time now) {
   }
   if (sending_) {
     auto queued = stream_->queued();
-    if (queued != last_queued_) {
+    if (queued != last_queued_ || (queued == 0 && awaits_body_)) { // its source has a deadline of its own
       last_queued_ = queued;
       progress_ = now;
     } else if (now - progress_ >= server_->limits().send_time) {

@@ -34,6 +34,7 @@ public:
   void answer_asset(std::uint64_t id, result<asset> answered);
 
 private:
+  request_parser::taker sink_for(const request& head);
   void receive(byte_view bytes);
   void pump();
   void dispatch();
@@ -46,6 +47,8 @@ private:
   void send_error(int status, bool last = false, const http_headers* headers = nullptr,
                   std::string_view why = {});
   void send(response& r, bool last = false);
+  // Asks the body that is being sent for its next piece.
+  void pull();
   void drained();
   void complete(bool whole, std::string_view why);
   void end(std::optional<error> why);
@@ -56,6 +59,7 @@ private:
   server* server_;
   std::unique_ptr<stream> stream_;
   connection_engine engine_;
+  std::shared_ptr<http_sink> sink_; // of the request that is coming in, or waits
   endpoint peer_, local_;
   bool secure_;
   std::uint64_t request_id_ = 0;
@@ -67,6 +71,9 @@ private:
   std::uint64_t body_size_ = 0;  // what this response carries
   std::uint64_t whole_size_ = 0; // of the whole representation
   std::function<void(const transfer_report&)> on_done_;
+  std::shared_ptr<http_body> growing_; // what is left of it, from next_ to end_
+  std::uint64_t next_ = 0, end_ = 0;
+  bool awaits_body_ = false;
   std::size_t last_queued_ = 0;
   boot_time progress_{};
 

@@ -1,6 +1,7 @@
 #pragma once
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "netlab/bytes.h"
 #include "netlab/clock.h"
@@ -14,8 +15,8 @@ namespace netlab::http {
 // until the one before is answered, so that answers keep the order of the requests by construction.
 class connection_engine {
 public:
-  connection_engine(const http_limits& limits, boot_time now)
-      : limits_(limits), parser_(limits), since_(now) {}
+  connection_engine(const http_limits& limits, boot_time now, request_parser::choose_taker choose = {})
+      : limits_(limits), parser_(limits, std::move(choose)), since_(now) {}
 
   enum class event { none, request, refused };
   void receive(std::string_view bytes, boot_time now);
@@ -25,6 +26,8 @@ public:
   bool wants_input() const { return buffer_.size() - position_ < pipeline_bytes; }
   // True once after a request said that it waits for "100 Continue" before it sends its body.
   bool take_continue();
+  // Something of a body came that is not kept: such a body may last.
+  void body_came(boot_time now) { since_ = now; }
 
   // Valid from `request` or `refused` until finish().
   const struct request& request() const { return parser_.request(); }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 
 #include "chunk_guard.h"
 #include "netlab/text.h"
@@ -14,6 +15,7 @@ struct request_parser::grammar {
   llhttp_t parser;
   llhttp_settings_t settings;
   struct request* out = nullptr;
+  taker take; // of the body, when it is not kept
   std::size_t field_limit = 0;
   bool value_began = false, too_many = false, head_done = false, done = false;
   chunk_guard chunks;
@@ -68,7 +70,11 @@ struct request_parser::grammar {
       return 0;
     };
     settings.on_body = [](llhttp_t* p, const char* at, std::size_t n) {
-      of(p).out->body.append(at, n);
+      auto& g = of(p);
+      if (g.take)
+        g.take(std::string_view(at, n));
+      else
+        g.out->body.append(at, n);
       return 0;
     };
     settings.on_message_complete = [](llhttp_t* p) {
@@ -82,11 +88,13 @@ struct request_parser::grammar {
   void reset() {
     llhttp_reset(&parser);
     value_began = too_many = head_done = done = false;
+    take = nullptr;
   }
 };
 
-request_parser::request_parser(const http_limits& limits)
-    : limits_(limits), grammar_(std::make_unique<grammar>(request_, limits.header_fields)) {}
+request_parser::request_parser(const http_limits& limits, choose_taker choose)
+    : limits_(limits), choose_(std::move(choose)),
+      grammar_(std::make_unique<grammar>(request_, limits.header_fields)) {}
 request_parser::~request_parser() = default;
 
 bool request_parser::started() const { return !head_.empty(); }
@@ -207,6 +215,12 @@ request_parser::state request_parser::end_of_header() {
   if (!grammar_->head_done) return refuse(400, "malformed header");
   for (auto& f : request_.fields) f.value = trim(f.value);
   if (!check_meaning() || !read_target()) return state::refused;
+  if (choose_ && (chunked_ || length_left_ > 0)) grammar_->take = choose_(request_);
+  if (!grammar_->take && length_left_ > limits_.body_bytes)
+    return refuse(413, "the body is larger than " + std::to_string(limits_.body_bytes) + " bytes");
+  if (chunked_)
+    grammar_->chunks.reset(grammar_->take ? std::numeric_limits<std::size_t>::max() : limits_.body_bytes,
+                           limits_.header_bytes);
   in_body_ = true;
   return state::more;
 }
@@ -261,11 +275,10 @@ bool request_parser::check_meaning() {
     bool digits = !length->empty() &&
                   std::all_of(length->begin(), length->end(), [](char c) { return c >= '0' && c <= '9'; });
     if (!digits) return refuse(400, "malformed Content-Length"), false;
-    if (e != std::errc{} || length_left_ > limits_.body_bytes)
+    if (e != std::errc{})
       return refuse(413, "the body is larger than " + std::to_string(limits_.body_bytes) + " bytes"), false;
   }
   chunked_ = coding != nullptr;
-  if (chunked_) grammar_->chunks.reset(limits_.body_bytes, limits_.header_bytes);
 
   // RFC 9112 §3.2: 400 to a 1.1 request without exactly one valid Host.
   if (!host && request_.minor_version == 1) return refuse(400, "no Host field"), false;

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -15,7 +16,12 @@ namespace netlab::http {
 // blanks before colons. No I/O, no clock. After `refused` the connection is of no more use.
 class request_parser {
 public:
-  explicit request_parser(const http_limits& limits);
+  // Decides, once a header is whole, whether its body is to be kept: a function that takes the body's bytes
+  // instead lifts the limit on them. May be empty, and may give an empty one.
+  using taker = std::function<void(std::string_view)>;
+  using choose_taker = std::function<taker(const struct request&)>;
+
+  explicit request_parser(const http_limits& limits, choose_taker choose = {});
   ~request_parser();
   request_parser(const request_parser&) = delete;
   request_parser& operator=(const request_parser&) = delete;
@@ -48,6 +54,7 @@ private:
   state parse_body(std::string_view input, std::size_t& consumed);
 
   const http_limits& limits_;
+  choose_taker choose_;
   std::unique_ptr<grammar> grammar_;
   struct request request_;
   std::string head_;           // header bytes so far; what the request's views point into

@@ -71,7 +71,7 @@ outgoing write_response(const response& r, std::string_view date, persistence ho
     for (const auto& [name, value] : *r.headers) extra += name.size() + value.size() + 4;
   // A body that others hold too goes as it is; anything else that is small, behind the head in one piece.
   bool whole = r.shared && r.offset == 0 && r.length == r.shared->size();
-  bool fits = send_body && !r.file && !whole && r.length <= inline_body;
+  bool fits = send_body && !r.file && !r.growing && !whole && r.length <= inline_body;
   auto& b = out.bytes;
   b.reserve(192 + r.fields.size() + r.content_type.size() + extra + (fits ? r.length : 0));
 
@@ -99,6 +99,7 @@ outgoing write_response(const response& r, std::string_view date, persistence ho
   if (!send_body) return out;
 
   out.body = r.length;
+  if (r.growing) return out;
   if (r.file) {
     out.file = r.file;
     out.offset = r.offset;

@@ -22,6 +22,7 @@ struct response {
   std::shared_ptr<const std::string> shared;
   std::shared_ptr<open_file> file;
   std::uint64_t offset = 0; // where the body begins in `shared` or `file`
+  bool growing = false;     // none of them: the body follows in pieces
 };
 
 // What goes to the stream, in this order: `bytes`, then `shared` or a piece of `file`.

@@ -26,6 +26,7 @@ public:
   result<void> serve(std::string prefix, asset_source& source) override;
   result<void> files(std::string prefix, std::string folder, http_files_options options) override;
   result<void> handle(std::string prefix, http_handler handler) override;
+  void take_bodies(http_sink_fn sinks) override { sinks_ = std::move(sinks); }
   result<endpoint> listen(const listen_options& options) override;
   void accept(std::unique_ptr<stream> client) override;
   void drain(std::function<void()> done) override;
@@ -34,6 +35,7 @@ public:
   // For its connections.
   const http_limits& limits() const { return options_.limits; }
   const route_table& routes() const { return routes_; }
+  const http_sink_fn& sinks() const { return sinks_; }
   file_cache& cache() { return cache_; }
   // The time of the event that is being handled: reading the clock at every step of a request would be
   // its largest cost outside the kernel. look_at_clock() begins an event.
@@ -72,6 +74,7 @@ private:
   http_server_options options_;
   counters counters_;
   route_table routes_;
+  http_sink_fn sinks_;
   file_cache cache_;
   std::vector<std::unique_ptr<listener>> listeners_;
   std::unordered_map<connection*, std::shared_ptr<connection>> connections_;

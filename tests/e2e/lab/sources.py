@@ -190,7 +190,7 @@ class Registry:
         self._folder.mkdir(exist_ok=True)
         self._config = self._folder / "config.yml"
         self._config.write_text(
-            f"version: 0.1\nlog: {{level: warn}}\nstorage: {{filesystem: {{rootdirectory: {self._folder}/data}}}}\n"
+            f"version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {self._folder}/data}}}}\n"
             f"http: {{addr: {self.endpoint}, secret: lab}}\n")
         self._process = None
         self.up()
@@ -203,6 +203,10 @@ class Registry:
         while self._request("GET", "/v2/")[0] != 200:
             assert self._process.poll() is None and time.monotonic() < deadline, (self._folder / "output.log").read_text()
             time.sleep(0.05)
+
+    def log(self):
+        """What it has written so far, its access log included."""
+        return (self._folder / "output.log").read_text(errors="replace")
 
     def down(self):
         process.stop(self._process, timeout=10)

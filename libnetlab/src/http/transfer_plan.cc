@@ -1,11 +1,11 @@
-#include "transfer_plan.h"
+#include "netlab/transfer_plan.h"
 
 #include <charconv>
 #include <optional>
 
 #include "netlab/text.h"
 
-namespace netlab::fetch {
+namespace netlab {
 
 namespace {
 
@@ -47,12 +47,12 @@ std::optional<content_range> read_range(std::string_view text) {
 
 } // namespace
 
-std::string validators::strong() const {
+std::string transfer_validators::strong() const {
   if (!etag.empty() && !etag.starts_with("W/")) return etag;
   return last_modified;
 }
 
-http_headers request_fields(const transfer_part& part, const validators& have) {
+http_headers request_fields(const transfer_part& part, const transfer_validators& have) {
   http_headers out;
   if (part.resumable()) {
     out.emplace_back("Range", "bytes=" + std::to_string(part.bytes) + "-");
@@ -113,4 +113,4 @@ transfer_verdict judge(int status, const http_headers& headers, const transfer_p
   return out;
 }
 
-} // namespace netlab::fetch
+} // namespace netlab

@@ -1,16 +1,17 @@
-#include "challenge.h"
-
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "netlab/ip.h"
+#include "netlab/json.h"
+#include "netlab/oci.h"
 #include "netlab/text.h"
 
-namespace netlab::fetch {
+namespace netlab::oci {
 
 namespace {
 
 tl::unexpected<error> malformed() {
-  return fail(errc::protocol, "the server's demand for credentials is malformed", "fetch.auth");
+  return fail(errc::protocol, "the server's demand for credentials is malformed", "oci.auth");
 }
 
 bool is_token_char(char c) {
@@ -76,8 +77,9 @@ result<auth_challenge> parse_challenge(std::string_view field) {
 bool may_share_credentials(std::string_view host, std::string_view other) {
   if (iequals(host, other)) return true;
   auto a = to_lower(without_port(host)), b = to_lower(without_port(other));
+  if (a == b) return true;
   if (ip_address::parse(a) || ip_address::parse(b)) return false;
-  return a == b || registrable(a) == registrable(b);
+  return registrable(a) == registrable(b);
 }
 
 std::string base64(std::string_view bytes) {
@@ -93,4 +95,59 @@ std::string base64(std::string_view bytes) {
   return out;
 }
 
-} // namespace netlab::fetch
+result<std::string> decode_base64(std::string_view text) {
+  std::string out;
+  std::uint32_t word = 0;
+  int bits = 0;
+  while (!text.empty() && text.back() == '=') text.remove_suffix(1);
+  for (char c : text) {
+    int value = c >= 'A' && c <= 'Z'   ? c - 'A'
+                : c >= 'a' && c <= 'z' ? c - 'a' + 26
+                : c >= '0' && c <= '9' ? c - '0' + 52
+                : c == '+'             ? 62
+                : c == '/'             ? 63
+                                       : -1;
+    if (value < 0) return fail(errc::invalid, "malformed base64", "oci.base64");
+    word = word << 6 | static_cast<std::uint32_t>(value);
+    bits += 6;
+    if (bits < 8) continue;
+    bits -= 8;
+    out += static_cast<char>(word >> bits & 0xff);
+  }
+  return out;
+}
+
+result<std::string> token_url(const auth_challenge& demand, std::string_view repository, bool tls) {
+  auto realm = demand.parameters.find("realm");
+  if (demand.scheme != "bearer" || realm == demand.parameters.end())
+    return fail(errc::refused, "the registry wants credentials of a kind that netlab does not have",
+                "oci.auth");
+  const auto& where = realm->second;
+  if (!where.starts_with("https://") && (tls || !where.starts_with("http://")))
+    return fail(errc::refused, "the registry sends for tokens to a place without TLS", "oci.auth");
+  auto url = where + (where.find('?') == std::string::npos ? "?" : "&") +
+             "scope=" + url_encode("repository:" + std::string(repository) + ":pull");
+  if (auto service = demand.parameters.find("service"); service != demand.parameters.end())
+    url += "&service=" + url_encode(service->second);
+  return url;
+}
+
+result<token> parse_token(std::string_view body) {
+  auto read = parse_json(body);
+  token out;
+  if (read && read->is_object()) {
+    for (const auto* name : {"token", "access_token"})
+      if (auto found = read->find(name); out.value.empty() && found != read->end() && found->is_string())
+        out.value = found->get<std::string>();
+    if (auto lasts = read->find("expires_in"); lasts != read->end() && lasts->is_number())
+      out.lasts =
+          std::chrono::seconds(static_cast<std::int64_t>(std::clamp(lasts->get<double>(), 1.0, 86400.0)));
+  }
+  bool printable_token =
+      std::all_of(out.value.begin(), out.value.end(), [](unsigned char c) { return c > 0x20 && c < 0x7f; });
+  if (out.value.empty() || !printable_token)
+    return fail(errc::protocol, "the token server gives no token", "oci.auth");
+  return out;
+}
+
+} // namespace netlab::oci

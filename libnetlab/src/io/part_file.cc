@@ -1,16 +1,17 @@
-#include "part_file.h"
+#include "netlab/part_file.h"
 
 #include <fcntl.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 #include <vector>
 
 #include "netlab/net.h"
 #include "netlab/units.h"
 
-namespace netlab::fetch {
+namespace netlab {
 
 namespace {
 
@@ -34,8 +35,10 @@ result<std::uint64_t> read_all(const std::string& path, F&& take) {
 
 } // namespace
 
-part_file::~part_file() {
-  if (descriptor_ >= 0) ::close(descriptor_);
+part_file::~part_file() { close(); }
+
+void part_file::close() {
+  if (descriptor_ >= 0) ::close(std::exchange(descriptor_, -1));
 }
 
 result<void> part_file::open(bool keep, bool with_sha512) {
@@ -43,10 +46,10 @@ result<void> part_file::open(bool keep, bool with_sha512) {
   sha256_.emplace(digest_algorithm::sha256);
   sha512_.reset();
   if (with_sha512) sha512_.emplace(digest_algorithm::sha512);
-  if (descriptor_ >= 0) ::close(descriptor_);
+  close();
   descriptor_ =
       ::open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (keep ? O_APPEND : O_TRUNC | O_APPEND), 0644);
-  if (descriptor_ < 0) return system_fail(errno, path_, "fetch.open");
+  if (descriptor_ < 0) return system_fail(errno, path_, "part.open");
   if (!keep) return {};
   auto read = read_all(path_, [&](byte_view bytes) {
     sha256_->update(bytes);
@@ -65,7 +68,7 @@ result<void> part_file::room_for(std::uint64_t more) const {
   return fail(errc::limit,
               "the disk is full: " + format_size(more) + " are needed, " + format_size(free) + " are free" +
                   (reserve_ ? " and " + format_size(reserve_) + " of them are kept for others" : ""),
-              "fetch.room");
+              "part.room");
 }
 
 result<void> part_file::write(byte_view bytes) {
@@ -79,8 +82,8 @@ result<void> part_file::write(byte_view bytes) {
     auto n = ::write(descriptor_, bytes.data(), bytes.size());
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && (errno == ENOSPC || errno == EDQUOT))
-      return fail(errc::limit, "the disk is full", "fetch.room");
-    if (n < 0) return system_fail(errno, path_, "fetch.write");
+      return fail(errc::limit, "the disk is full", "part.room");
+    if (n < 0) return system_fail(errno, path_, "part.write");
     bytes_ += static_cast<std::uint64_t>(n);
     bytes = bytes.subspan(static_cast<std::size_t>(n));
   }
@@ -89,8 +92,8 @@ result<void> part_file::write(byte_view bytes) {
 
 result<void> part_file::sync() {
   if (::fsync(descriptor_) == 0) return {};
-  if (errno == ENOSPC || errno == EDQUOT) return fail(errc::limit, "the disk is full", "fetch.room");
-  return system_fail(errno, path_, "fetch.sync");
+  if (errno == ENOSPC || errno == EDQUOT) return fail(errc::limit, "the disk is full", "part.room");
+  return system_fail(errno, path_, "part.sync");
 }
 
 part_file::digests part_file::finish() {
@@ -106,4 +109,4 @@ result<checksum> checksum_of_file(const std::string& path, digest_algorithm algo
   return sum.finish();
 }
 
-} // namespace netlab::fetch
+} // namespace netlab

@@ -1,8 +1,8 @@
-#include "shown_url.h"
+#include "netlab/url.h"
 
 #include "netlab/text.h"
 
-namespace netlab::fetch {
+namespace netlab {
 
 namespace {
 
@@ -31,4 +31,4 @@ std::string shown_url(std::string_view url) {
 
 std::string_view host_of(std::string_view url) { return cut(url).host; }
 
-} // namespace netlab::fetch
+} // namespace netlab

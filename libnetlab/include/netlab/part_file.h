@@ -7,7 +7,7 @@
 #include "netlab/digest.h"
 #include "netlab/result.h"
 
-namespace netlab::fetch {
+namespace netlab {
 
 // A file that grows until it is whole: written, counted and hashed in one go. Owns its descriptor; the file
 // itself stays when it is dropped. One thread at a time.
@@ -25,6 +25,7 @@ public:
   result<void> room_for(std::uint64_t more) const;
   result<void> write(byte_view bytes);
   result<void> sync();
+  void close(); // the file stays
   std::uint64_t bytes() const { return bytes_; }
   const std::string& path() const { return path_; }
 
@@ -45,4 +46,4 @@ private:
 // The checksum of a file on disk.
 result<checksum> checksum_of_file(const std::string& path, digest_algorithm algorithm);
 
-} // namespace netlab::fetch
+} // namespace netlab

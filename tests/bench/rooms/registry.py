@@ -1,0 +1,146 @@
+"""A registry cache: an image pulled cold and warm by four clients at once, its manifest and its blobs over and over.
+
+The upstream is Debian's docker-registry in the clients' namespace, so that its processor time is nobody's; its own log
+says what it sent.  nginx serves the same blobs from a folder: what a warm blob costs without a registry around it."""
+
+import contextlib
+import re
+import shutil
+import subprocess
+import time
+
+from kit import probe, servers
+from kit.cable import CLIENT, SERVER
+from kit.rows import Row, at_most, at_most_of_peer
+from kit.turns import Turns, run
+from lab import images, sources
+
+_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+
+
+def _docker_registry(upstream):
+    """docker-registry in proxy mode."""
+    def make(folder):
+        config = folder / "config.yml"
+        config.write_text(
+            f"version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"
+            f"http: {{addr: '{SERVER}:5050', secret: bench}}\nproxy: {{remoteurl: 'http://{upstream}'}}\n")
+        return [[servers.program("docker-registry", package="docker-registry"), "serve", str(config)]], {}
+    return servers.Kind("docker-registry", make)
+
+
+class Bench:
+    def __init__(self, cable, setting, upstream, image):
+        self._cable, self._setting, self._upstream, self._image = cable, setting, upstream, image
+        self.cold = Row("cold, four clients at once", "s", "lower")
+        self.cold_cpu = Row("cold, processor", "s/GB", "lower")
+        self.ratio = Row("cold, sent by the upstream", "images", "lower", [at_most(1.0)])
+        self.warm = Row("warm, four clients at once", "s", "lower")
+        self.tag = Row("manifest by tag", "1/s", "higher")
+        self.tag_cpu = Row("manifest by tag, processor", "us/request", "lower", [at_most(7)])
+        self.digest = Row("manifest by digest", "1/s", "higher")
+        self.digest_cpu = Row("manifest by digest, processor", "us/request", "lower", [at_most(7)])
+        self.asked = Row("upstream asked for warm manifests", "requests", "lower", [at_most(0)])
+        self.blobs = Row("warm blobs", "MB/s", "higher")
+        self.blobs_cpu = Row("warm blobs, processor", "s/GB", "lower", [at_most(0.07)])
+        self.memory = Row("memory after the load", "MiB", "lower", [at_most_of_peer(1.0)])
+        self.rows = [self.cold, self.cold_cpu, self.ratio, self.warm, self.tag, self.tag_cpu, self.digest,
+                     self.digest_cpu, self.asked, self.blobs, self.blobs_cpu, self.memory]
+
+    def _pull(self, folder):
+        skopeo = servers.program("skopeo", package="skopeo")
+        shutil.rmtree(folder, ignore_errors=True)
+        begun = time.monotonic()
+        pulls = [subprocess.Popen(self._cable.client.command(
+            skopeo, "--insecure-policy", "copy", "--src-tls-verify=false", f"docker://{SERVER}:5050/team/app:v1",
+            f"dir:{folder}-{number}"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for number in range(4)]
+        texts = [(pull.communicate(timeout=300)[0], pull.returncode) for pull in pulls]
+        seconds = time.monotonic() - begun
+        for number, (text, code) in enumerate(texts):
+            if code:
+                raise RuntimeError(f"skopeo ended with {code}: {text.strip()[-300:]}")
+            images.check_folder(folder.with_name(f"{folder.name}-{number}"), self._image)
+            shutil.rmtree(folder.with_name(f"{folder.name}-{number}"))
+        return seconds
+
+    def _sent(self):
+        """Bytes of blobs in the upstream's access log, and how many requests it has answered."""
+        lines = re.findall(r'"(?:GET|HEAD) (/v2/\S*) HTTP/1.1" \d+ (\d+)', self._upstream.log())
+        return sum(int(size) for path, size in lines if "/blobs/" in path), len(lines)
+
+    def _manifest(self, kind, server, reference, rate, cpu):
+        before = server.usage.cpu_seconds()
+        seconds = 1 if self._setting.quick else 3
+        text = run(self._cable.client, servers.program("wrk", package="wrk"), "-t1", "-c32", f"-d{seconds}s", "-H",
+                   f"Accept: {_MANIFEST}", f"http://{SERVER}:5050/v2/team/app/manifests/{reference}", seconds=seconds + 20)
+        spent = server.usage.cpu_seconds() - before
+        if bad := re.search(r"Non-2xx or 3xx responses: \d+", text):
+            raise RuntimeError(f"wrk: {bad[0]}")
+        requests = int(re.search(r"(\d+) requests in", text)[1])
+        rate.add(kind.name, float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1]))
+        cpu.add(kind.name, 1e6 * spent / requests)
+
+    def _blobs(self, kind, server, url):
+        times = 1 if self._setting.quick else 8
+        curl = servers.program("curl", package="curl")
+        urls = " ".join(f"-o /dev/null {url(layer['digest'])}" for layer in self._image.layers) + " "
+        before, begun = server.usage.cpu_seconds(), time.monotonic()
+        one = f"{curl} -sS -w '%{{http_code}} %{{size_download}}\\n' {urls * times}"
+        text = run(self._cable.client, "/bin/sh", "-c", f"for i in 1 2 3 4; do {one} & done; wait", seconds=120)
+        seconds = time.monotonic() - begun
+        answers = [line.split() for line in text.splitlines()]
+        total = sum(int(size) for _, size in answers)
+        whole = sum(layer["size"] for layer in self._image.layers) * times * 4
+        if {code for code, _ in answers} != {"200"} or total != whole:
+            raise RuntimeError(f"not every blob came whole: {answers[:3]}")
+        self.blobs.add(kind.name, total / seconds / 1e6)
+        self.blobs_cpu.add(kind.name, (server.usage.cpu_seconds() - before) / (total / 1e9))
+
+    def registry(self, kind, folder):
+        server = kind.start(self._cable, folder / kind.name, [probe.Http("/v2/", 5050)])
+        try:
+            sent, cpu = self._sent()[0], server.usage.cpu_seconds()
+            self.cold.add(kind.name, self._pull(folder / "pull"))
+            self.cold_cpu.add(kind.name, (server.usage.cpu_seconds() - cpu) / (4 * self._image.size / 1e9))
+            self.ratio.add(kind.name, round((self._sent()[0] - sent) / self._image.size, 2))
+            self.warm.add(kind.name, self._pull(folder / "pull"))
+            asked = self._sent()[1]
+            self._manifest(kind, server, "v1", self.tag, self.tag_cpu)
+            self._manifest(kind, server, self._image.digest, self.digest, self.digest_cpu)
+            self.asked.add(kind.name, self._sent()[1] - asked)
+            self._blobs(kind, server, lambda digest: f"http://{SERVER}:5050/v2/team/app/blobs/{digest}")
+            self.memory.add(kind.name, server.usage.memory()["rss"])
+        finally:
+            server.stop()
+
+    def files(self, kind, folder):
+        server = kind.start(self._cable, folder / kind.name, [probe.Http("/probe")])
+        try:
+            self._blobs(kind, server, lambda digest: f"http://{SERVER}:8080/{digest}")
+        finally:
+            server.stop()
+
+
+def measure(cable, setting):
+    folder = setting.folder / "registry"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with contextlib.ExitStack() as stack:
+        (folder / "upstream").mkdir()
+        upstream = sources.Registry(cable.client, folder / "upstream", CLIENT)
+        stack.callback(upstream.close)
+        sizes = [8 << 20, 1 << 20] if setting.quick else [64 << 20, 48 << 20, 40 << 20, 32 << 20, 12 << 20, 4 << 20]
+        image = images.Image(upstream, "team/app", "v1", sizes)
+        root = folder / "files"
+        root.mkdir()
+        (root / "probe").write_bytes(b"probe")
+        for layer in image.layers:
+            (root / layer["digest"]).write_bytes(image.blobs[layer["digest"]])
+        kinds = [_docker_registry(f"{CLIENT}:5000"), servers.nginx(root)]
+        if setting.netlab:
+            kinds.insert(0, servers.netlab(setting.netlab, "registry", upstream=f"http://{CLIENT}:5000"))
+        bench = Bench(cable, setting, upstream, image)
+        turns = Turns(kinds, setting.rounds, bench.rows)
+        turns.each(lambda kind: (bench.files if kind.name.startswith("nginx") else bench.registry)(kind, folder))
+        shutil.rmtree(folder / "upstream", ignore_errors=True)
+    return [("registry", turns)]

@@ -1,0 +1,260 @@
+// Bodies that come while they are sent or received, between the server and the client of this room.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "netlab/event_loop.h"
+#include "netlab/http_server.h"
+#include "netlab/task.h"
+#include "support/loop_runner.h"
+
+using namespace netlab;
+using namespace std::chrono_literals;
+using test::run_until;
+
+namespace {
+
+struct ends {
+  event_loop loop;
+  std::unique_ptr<http_client> client = make_http_client(loop);
+  metrics numbers;
+  runtime world{loop.clock(), loop.scheduler(), loop.random(), loop.net(),
+                loop.files(), loop.processes(), *client,       {},
+                numbers};
+  std::unique_ptr<http_server> server;
+  std::string base;
+
+  explicit ends(http_limits limits = {}) {
+    http_server_options o;
+    o.limits = limits;
+    server = make_http_server(world, std::move(o));
+    listen_options at;
+    at.local = {ip_address::v4(127, 0, 0, 1), 0};
+    base = "http://" + server->listen(at)->to_string();
+  }
+  result<http_response> send(http_request request) {
+    std::optional<result<http_response>> out;
+    auto exchange = client->send(std::move(request), [&](result<http_response> r) { out = std::move(r); });
+    run_until(loop, [&] { return out.has_value(); });
+    return out ? std::move(*out) : result<http_response>(fail(errc::io, "nothing came"));
+  }
+};
+
+// Grows when the test says so.
+struct growing final : http_body {
+  std::string all, here;
+  std::optional<error> broken;
+  std::function<void()> ready;
+  std::uint64_t size() const override { return all.size(); }
+  result<piece> read(std::uint64_t offset, std::uint64_t most, std::function<void()> fn) override {
+    if (broken) return tl::unexpected(*broken);
+    piece out;
+    if (offset < here.size())
+      out.bytes = here.substr(offset, most);
+    else
+      ready = std::move(fn);
+    return out;
+  }
+  void grow(std::size_t bytes) {
+    here = all.substr(0, here.size() + bytes);
+    if (auto fn = std::exchange(ready, nullptr)) fn();
+  }
+};
+
+std::string numbers_up_to(std::size_t bytes) {
+  std::string out;
+  for (std::size_t i = 0; out.size() < bytes; ++i) out += std::to_string(i) + ",";
+  out.resize(bytes);
+  return out;
+}
+
+} // namespace
+
+TEST_CASE("http bodies: one that grows is sent as it comes, whole or in part, and reported") {
+  ends e;
+  auto body = std::make_shared<growing>();
+  body->all = numbers_up_to(3'000'000);
+  std::vector<transfer_report> reports;
+  REQUIRE(e.server->handle("/", [&](const http_call_ptr& c) {
+    http_reply r;
+    r.body = std::shared_ptr<http_body>(body);
+    r.selectable = true;
+    r.etag = "\"x\"";
+    r.on_done = [&](const transfer_report& report) { reports.push_back(report); };
+    c->reply(std::move(r));
+  }));
+  auto more = e.loop.scheduler().every(1ms, [&] { body->grow(200'000); });
+
+  auto got = e.send({.url = e.base + "/"});
+  REQUIRE(got);
+  CHECK(got->body == body->all);
+  CHECK(got->header("content-length") == "3000000");
+  auto part = e.send({.url = e.base + "/", .headers = {{"Range", "bytes=1000-1999"}}});
+  CHECK(part->status == 206);
+  CHECK(part->body == body->all.substr(1000, 1000));
+  CHECK(part->header("content-range") == "bytes 1000-1999/3000000");
+  CHECK(e.send({.method = "HEAD", .url = e.base + "/"})->header("content-length") == "3000000");
+  CHECK(e.send({.url = e.base + "/", .headers = {{"If-None-Match", "\"x\""}}})->status == 304);
+  CHECK(e.send({.url = e.base + "/", .headers = {{"Range", "bytes=9000000-"}}})->status == 416);
+  REQUIRE(reports.size() == 5);
+  CHECK(reports[0].completed);
+  CHECK(reports[0].bytes == 3'000'000);
+  CHECK(reports[1].bytes == 1000);
+}
+
+TEST_CASE("http bodies: one that breaks cuts the connection, and a reader that leaves is told") {
+  ends e;
+  auto body = std::make_shared<growing>();
+  body->all = numbers_up_to(100'000);
+  std::vector<transfer_report> reports;
+  REQUIRE(e.server->handle("/", [&](const http_call_ptr& c) {
+    http_reply r;
+    r.body = std::shared_ptr<http_body>(body);
+    r.on_done = [&](const transfer_report& report) { reports.push_back(report); };
+    c->reply(std::move(r));
+  }));
+  body->grow(50'000);
+  auto breaks = e.loop.scheduler().after(20ms, [&] {
+    body->broken = error{errc::conflict, "it is wrong", "test"};
+    body->grow(0);
+  });
+  CHECK_FALSE(e.send({.url = e.base + "/"}));
+  REQUIRE(reports.size() == 1);
+  CHECK_FALSE(reports[0].completed);
+  CHECK(reports[0].reason == "it is wrong");
+  CHECK(reports[0].bytes == 50'000);
+
+  body->broken.reset();
+  auto exchange = e.client->send({.url = e.base + "/", .on_body = [](byte_view) {}}, [](const auto&) {});
+  run_until(e.loop, [&] { return body->ready != nullptr; });
+  exchange.reset();
+  run_until(e.loop, [&] { return reports.size() == 2; });
+  CHECK_FALSE(reports[1].completed);
+  CHECK(body.use_count() == 2); // the handler's and ours: the reply let go of it
+}
+
+TEST_CASE("http bodies: a request's body of any size goes into a sink as it comes") {
+  http_limits limits;
+  limits.body_bytes = 1000;
+  ends e(limits);
+  struct counting final : http_sink {
+    std::string* into;
+    explicit counting(std::string* to) : into(to) {}
+    void take(byte_view bytes) override { *into += as_text(bytes); }
+  };
+  std::string taken;
+  e.server->take_bodies([&](const http_request_head& head) -> std::shared_ptr<http_sink> {
+    if (head.header("x-small") == "yes" || head.path != "/in") return nullptr;
+    return std::make_shared<counting>(&taken);
+  });
+  bool had_sink = false;
+  REQUIRE(e.server->handle("/", [&](const http_call_ptr& c) {
+    had_sink = c->sink != nullptr;
+    c->reply({.body = c->body});
+  }));
+  auto content = numbers_up_to(5'000'000);
+  auto got = e.send({.method = "PUT", .url = e.base + "/in", .body = content});
+  REQUIRE(got);
+  CHECK(got->status == 200);
+  CHECK(got->body.empty());
+  CHECK(had_sink);
+  CHECK(taken == content);
+  auto kept =
+      e.send({.method = "PUT", .url = e.base + "/in", .headers = {{"X-Small", "yes"}}, .body = "abc"});
+  CHECK(kept->body == "abc");
+  CHECK_FALSE(had_sink);
+  CHECK(e.send({.method = "PUT", .url = e.base + "/other", .body = std::string(1001, 'x')})->status == 413);
+}
+
+TEST_CASE("http client: a paused exchange waits, and goes on") {
+  ends e;
+  auto body = std::make_shared<growing>();
+  body->all = numbers_up_to(20'000'000);
+  body->here = body->all;
+  REQUIRE(e.server->handle("/", [&](const http_call_ptr& c) {
+    http_reply r;
+    r.body = std::shared_ptr<http_body>(body);
+    c->reply(std::move(r));
+  }));
+  std::string got;
+  bool done = false;
+  std::unique_ptr<http_exchange> exchange;
+  exchange = e.client->send({.url = e.base + "/",
+                             .on_body =
+                                 [&](byte_view b) {
+                                   if (got.empty()) exchange->pause(true);
+                                   got += as_text(b);
+                                 }},
+                            [&](const result<http_response>& r) { done = r.has_value(); });
+  run_until(e.loop, [&] { return !got.empty(); });
+  // What was under way when it was paused still comes; then nothing does, however long one waits.
+  bool late = false;
+  auto settle = e.loop.scheduler().after(100ms, [&] { late = true; });
+  run_until(e.loop, [&] { return late; });
+  auto before = got.size();
+  CHECK(before < body->all.size());
+  late = false;
+  settle = e.loop.scheduler().after(100ms, [&] { late = true; });
+  run_until(e.loop, [&] { return late; });
+  CHECK(got.size() == before);
+  CHECK_FALSE(done);
+  exchange->pause(false);
+  run_until(e.loop, [&] { return done; });
+  CHECK(got == body->all);
+}
+
+namespace {
+task<int> add_up(http_client& client, std::string url, int times) {
+  int out = 0;
+  for (int i = 0; i < times; ++i) {
+    http_request ask;
+    ask.url = url;
+    exchange asking(client, ask);
+    auto got = co_await asking;
+    if (!got) co_return -1;
+    out += static_cast<int>(got->body.size());
+  }
+  co_return out;
+}
+task<int> twice(http_client& client, scheduler& on, std::string url) {
+  auto adding = add_up(client, url, 2);
+  auto first = co_await adding;
+  netlab::pause rest(on, 1ms);
+  co_await rest;
+  auto again = add_up(client, url, 3);
+  auto second = co_await again;
+  co_return first + second;
+}
+} // namespace
+
+TEST_CASE("tasks: steps one after the other, and a dropped run ends where it waits") {
+  ends e;
+  int asked = 0;
+  http_call_ptr held;
+  REQUIRE(e.server->handle("/", [&](const http_call_ptr& c) {
+    ++asked;
+    c->reply({.body = std::string("12345")});
+  }));
+  REQUIRE(e.server->handle("/held", [&](const http_call_ptr& c) { held = c; }));
+  std::optional<int> sum;
+  task_run<int> run(twice(*e.client, e.loop.scheduler(), e.base + "/"), [&](int n) {
+    sum = n;
+    run = {}; // the run may go inside its own end
+  });
+  run.start();
+  run_until(e.loop, [&] { return sum.has_value(); });
+  CHECK(sum == 25);
+  CHECK(asked == 5);
+  CHECK_FALSE(run);
+
+  bool ended = false;
+  task_run<int> dropped(add_up(*e.client, e.base + "/held", 1), [&](int) { ended = true; });
+  dropped.start();
+  run_until(e.loop, [&] { return held != nullptr; });
+  dropped = {};
+  held->reply({.body = std::string("late")});
+  bool later = false;
+  auto settle = e.loop.scheduler().after(20ms, [&] { later = true; });
+  run_until(e.loop, [&] { return later; });
+  CHECK_FALSE(ended);
+}
