@@ -6,6 +6,7 @@
 #include "fetch/oci_reference.h"
 #include "fetch/shown_url.h"
 #include "fetch/transfer_plan.h"
+#include "netlab/encoding.h"
 #include "netlab/fetch.h"
 
 using namespace netlab;

@@ -19,6 +19,4 @@ result<auth_challenge> parse_challenge(std::string_view field);
 // as auth.docker.io is for registry-1.docker.io. Addresses only go to themselves.
 bool may_share_credentials(std::string_view host, std::string_view other);
 
-std::string base64(std::string_view bytes);
-
 } // namespace netlab::fetch

@@ -10,6 +10,7 @@
 #include "checksum_file.h"
 #include "download.h"
 #include "messages.h"
+#include "netlab/encoding.h"
 #include "netlab/json.h"
 #include "netlab/text.h"
 #include "registry_client.h"

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "challenge.h"
+#include "netlab/encoding.h"
 #include "netlab/json.h"
 #include "netlab/text.h"
 #include "shown_url.h"
