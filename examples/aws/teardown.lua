@@ -38,8 +38,8 @@ netlab.main(function()
     show(left)
     return #left > 0 and 2 or 0
   end
-  local function tell(word, raw)
-    print(("  deleted %s %s"):format(word, raw[word == "instance" and "instance_id" or word .. "_id"] or raw.role_name or ""))
+  local function tell(word, id)
+    print(("  deleted %s %s"):format((word:gsub("_", " ")), id))
   end
   if opt.session then
     local nodes = lab:nodes() or {}

@@ -453,8 +453,9 @@ local function teardown(self, options, keep)
     local failed
     for _ = 1, 3 do
       failed = r:teardown(r.found, function(word, raw)
-        out.gone[#out.gone + 1] = word .. " " .. raw[kinds[word].id]
-        tell(word, raw)
+        local id = raw[kinds[word].id]
+        out.gone[#out.gone + 1] = word .. " " .. id
+        tell(word, id)
       end, keep)
       if #failed > 0 then
         break

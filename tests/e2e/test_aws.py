@@ -44,7 +44,7 @@ class StandIn:
         self.home = folder / "home"
         self.home.mkdir(exist_ok=True)
         self.log = open(folder / "stand-in.log", "wb")
-        command = [self.binary, "run", str(REPOSITORY / "tests/aws/stand_in.lua"), "--listen", self.address]
+        command = [self.binary, "--control", str(folder / "control.sock"), "run", str(REPOSITORY / "tests/aws/stand_in.lua"), "--listen", self.address]
         for key, value in options.items():
             command += [f"--{key}", str(value)]
         self.process = subprocess.Popen(command, stdout=self.log, stderr=subprocess.STDOUT)
@@ -165,44 +165,45 @@ def test_awscli_sees_the_same(stand_in):
 
 
 def test_killed_at_random_points(stand_in):
-    """Fifty kills while requests are throttled and answers are lost: nothing twice, nothing left."""
-    cloud = stand_in(delay=0.05, lag=0.1, throttle=0.3, lose=0.03)
+    """Fifty kills while requests are throttled and answers are lost: nothing twice, nothing left, round after round."""
+    cloud = stand_in(delay=0.15, lag=0.1)
     dice = random.Random(20261121)
     kills = 0
 
-    def until_done(wanted, *command):
+    def phase(*command):
+        """Killed six times where chance has it, and started again until it is done."""
         nonlocal kills
-        survived = 0
-        for _ in range(200):
+        here = survived = 0
+        while True:
             child = subprocess.Popen(cloud.command(*command), env=environment(cloud.endpoint, cloud.home), stdout=subprocess.PIPE,
                                      stderr=subprocess.STDOUT, cwd=cloud.folder)
             try:
-                out = child.communicate(timeout=0.05 + dice.random() * 0.8 if kills < wanted else 120)[0]
+                out = child.communicate(timeout=0.03 + dice.random() * 0.5 if here < 6 else 120)[0]
             except subprocess.TimeoutExpired:
                 child.send_signal(signal.SIGKILL)
                 child.communicate()
-                kills += 1
+                kills, here = kills + 1, here + 1
                 continue
-            survived += 1
             if child.returncode in (0, 2):
                 return
+            survived += 1
             assert survived < 20, out.decode()
-        raise AssertionError("it never came to an end")
 
-    until_done(18, "lab", "--yes")
-    cloud.ask("set", lose=0, throttle=0)
-    cloud.run("lab", "--dry-run", expect=0)
-    raised = cloud.list("lab")
-    assert len(raised) == len(set(raised)), raised
-    cloud.ask("set", lose=0.03, throttle=0.3)
-    until_done(32, "talos-launch", "--count", "3", "--yes")
-    nodes = [line for line in cloud.list("lab") if line.startswith("instance talos-node")]
-    assert nodes == [f"instance talos-node-{n} " for n in (1, 2, 3)]
-    until_done(50, "teardown", "--all", "--yes")
-    cloud.ask("set", lose=0, throttle=0)
-    cloud.run("teardown", "--all", "--yes")
-    assert cloud.list("lab") == []
-    assert kills >= 50
+    while kills < 50:
+        cloud.ask("set", lose=0.03, throttle=0.3)
+        phase("lab", "--yes")
+        cloud.ask("set", lose=0, throttle=0)
+        cloud.run("lab", "--dry-run", expect=0)
+        raised = cloud.list("lab")
+        assert len(raised) == len(set(raised)) == 17, raised
+        cloud.ask("set", lose=0.03, throttle=0.3)
+        phase("talos-launch", "--count", "3", "--yes")
+        nodes = [line.strip() for line in cloud.list("lab") if line.startswith("instance talos-node")]
+        assert nodes == [f"instance talos-node-{n}" for n in (1, 2, 3)]
+        phase("teardown", "--all", "--yes")
+        cloud.ask("set", lose=0, throttle=0)
+        cloud.run("teardown", "--all", "--yes")
+        assert cloud.list("lab") == []
 
 
 def test_credentials_say_why(stand_in):

@@ -28,6 +28,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   (void)parse_time(r.body);
   (void)parse_http_date(r.body);
   (void)pascal_case(snake_case(r.body));
-  if (auto input = parse_json(r.body); input && input->is_object()) (void)encode(service, actions[which], *input);
+  if (auto input = parse_json(r.body); input && input->is_object())
+    (void)encode(service, actions[which], *input);
   return 0;
 }

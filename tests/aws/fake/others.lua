@@ -477,7 +477,7 @@ local function s3(c, request)
       local from, size = tonumber(q["continuation-token"] or "1"), math.min(tonumber(q["max-keys"] or "1000"), c.world.page)
       local out = {}
       for i = from, math.min(#names, from + size - 1) do
-        out[#out + 1] = ("<Contents><Key>%s</Key><Size>%d</Size><ETag>&quot;%s&quot;</ETag></Contents>"):format(core.escape(names[i]), #b.objects[names[i]], netlab.digest.sha256(b.objects[names[i]]):sub(1, 32))
+        out[#out + 1] = ("<Contents><Key>%s</Key><LastModified>2026-11-21T00:00:00.000Z</LastModified><Size>%d</Size><ETag>&quot;%s&quot;</ETag></Contents>"):format(core.escape(names[i]), #b.objects[names[i]], netlab.digest.sha256(b.objects[names[i]]):sub(1, 32))
       end
       local more = from + size <= #names
       return reply(200, ("<ListBucketResult><Name>%s</Name><KeyCount>%d</KeyCount><IsTruncated>%s</IsTruncated>%s%s</ListBucketResult>"):format(bucket, #out, tostring(more), table.concat(out), more and "<NextContinuationToken>" .. (from + size) .. "</NextContinuationToken>" or ""))
