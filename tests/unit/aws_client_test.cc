@@ -46,7 +46,7 @@ struct bench {
   metrics counters;
   test::fake_network wires{time};
   test::fake_host host{wires, *ip_address::parse("10.0.0.1"), 1500};
-  runtime world{time, time, random, host, disk, processes, http, log(logged, time), counters};
+  runtime world{time, time, random, host, disk, processes, http, netlab::log(logged, time), counters};
   std::map<std::string, std::string> environment = {
       {"HOME", "/home/u"}, {"AWS_REGION", "eu-west-1"}, {"AWS_EC2_METADATA_DISABLED", "true"}};
   std::vector<test::scripted_http::page> answers; // in order; the last one stays
