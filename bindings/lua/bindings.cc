@@ -8,6 +8,7 @@ api describe_everything() {
   api out;
   bind_args(out);
   bind_assets(out);
+  bind_aws(out);
   bind_boot(out);
   bind_boot_raspberry(out);
   bind_boot_source(out);
@@ -15,6 +16,7 @@ api describe_everything() {
   bind_clock(out);
   bind_dhcp(out);
   bind_dhcp_proxy(out);
+  bind_digest(out);
   bind_dns(out);
   bind_dns_names(out);
   bind_dns_resolve(out);

@@ -9,6 +9,7 @@ class host;
 // A new room adds its line here and in describe_everything().
 void bind_args(api&);
 void bind_assets(api&);
+void bind_aws(api&);
 void bind_boot(api&);
 void bind_boot_raspberry(api&);
 void bind_boot_source(api&);
@@ -16,6 +17,7 @@ void bind_boot_assets(api&);
 void bind_clock(api&);
 void bind_dhcp(api&);
 void bind_dhcp_proxy(api&);
+void bind_digest(api&);
 void bind_dns(api&);
 void bind_dns_names(api&);
 void bind_dns_resolve(api&);

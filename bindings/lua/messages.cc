@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "netlab/aws.h"
 #include "netlab/boot_service.h"
 #include "netlab/dhcp_messages.h"
 #include "netlab/dns_filter_lists.h"
@@ -83,10 +84,11 @@ std::vector<const message*> all_messages() {
   std::vector<const message*> out{&ready,       &stopping,        &drain_late,   &start_failed,
                                   &control_off, &address_awaited, &off_in_vpc,   &recipe_failed,
                                   &task_failed, &handler_stopped, &loop_stalled, &main_failed};
-  for (auto room : {netlab::boot::messages(), netlab::dhcp::dhcp_messages(), netlab::dns::dns_messages(),
-                    netlab::dns::dns_filter_messages(), netlab::dns::dns_operator_messages(),
-                    netlab::fetch::messages(), netlab::http_messages(), netlab::net_messages(),
-                    netlab::registry::messages(), netlab::store_messages(), netlab::tftp::messages()})
+  for (auto room :
+       {netlab::aws::messages(), netlab::boot::messages(), netlab::dhcp::dhcp_messages(),
+        netlab::dns::dns_messages(), netlab::dns::dns_filter_messages(), netlab::dns::dns_operator_messages(),
+        netlab::fetch::messages(), netlab::http_messages(), netlab::net_messages(),
+        netlab::registry::messages(), netlab::store_messages(), netlab::tftp::messages()})
     out.insert(out.end(), room.begin(), room.end());
   std::sort(out.begin(), out.end(), [](const message* a, const message* b) {
     return std::string_view(a->id) < std::string_view(b->id);

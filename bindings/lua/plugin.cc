@@ -40,45 +40,14 @@ shared_reference function_field(lua_State* L, int table, const char* name) {
   return nullptr;
 }
 
-// An object that a plugin's Lua makes: create(options) at the top level, start(self) as a task when
-// netlab starts, stop(self) as a task when it drains.
-class plugin_service final : public service, public boot_source_handle {
+// What a plugin's Lua makes: create(options) at the top level, and methods.
+template<class T>
+class plugin_made : public T {
 public:
-  plugin_service(host& h, std::string title) : host_(h), title_(std::move(title)) {}
-  shared_reference self, start_fn, stop_fn, check_fn, source_fn, methods;
-
-  bool fits(std::string_view kind) const override { return source_fn && kind == "boot.source"; }
-  boot::source source_for_boot(host& h) override {
-    return make_lua_source(h, name(), source_fn, self, where(), {});
-  }
+  plugin_made(host& h, std::string title) : host_(h), title_(std::move(title)) {}
+  shared_reference self, methods;
 
   std::string default_name() const override { return title_; }
-
-  result<void> check(host& h) override {
-    if (!check_fn) return {};
-    notes_.clear();
-    auto push_self = [this](lua_State* L) { return self->push(L), 1; };
-    return h.ask(check_fn, title_ + " check", push_self, [this](lua_State* L, int at, int results) {
-      for (int i = 1; results >= 1 && lua_istable(L, at); ++i) {
-        lua_rawgeti(L, at, i);
-        bool text = lua_type(L, -1) == LUA_TSTRING;
-        if (text) notes_.emplace_back(text_at(L, -1));
-        lua_pop(L, 1);
-        if (!text) return;
-      }
-    });
-  }
-  std::vector<std::string> notes() const override { return notes_; }
-
-  result<void> start(host& h) override {
-    if (start_fn) run(h, start_fn, title_ + " start", nullptr);
-    return {};
-  }
-
-  void drain(std::function<void()> done) override {
-    if (!stop_fn) return done();
-    run(host_, stop_fn, title_ + " stop", std::move(done));
-  }
 
   bool push_member(lua_State* L, std::string_view key) override {
     if (!methods) return false;
@@ -110,6 +79,51 @@ public:
     return false;
   }
 
+protected:
+  host& host_;
+  std::string title_;
+};
+
+// One without start, stop, check and source is no service: netlab does not stay up for it.
+using plugin_object = plugin_made<object>;
+
+// Beside that, start(self) as a task when netlab starts, stop(self) as a task when it drains.
+class plugin_service final : public plugin_made<service>, public boot_source_handle {
+public:
+  using plugin_made::plugin_made;
+  shared_reference start_fn, stop_fn, check_fn, source_fn;
+
+  bool fits(std::string_view kind) const override { return source_fn && kind == "boot.source"; }
+  boot::source source_for_boot(host& h) override {
+    return make_lua_source(h, name(), source_fn, self, where(), {});
+  }
+
+  result<void> check(host& h) override {
+    if (!check_fn) return {};
+    notes_.clear();
+    auto push_self = [this](lua_State* L) { return self->push(L), 1; };
+    return h.ask(check_fn, title_ + " check", push_self, [this](lua_State* L, int at, int results) {
+      for (int i = 1; results >= 1 && lua_istable(L, at); ++i) {
+        lua_rawgeti(L, at, i);
+        bool text = lua_type(L, -1) == LUA_TSTRING;
+        if (text) notes_.emplace_back(text_at(L, -1));
+        lua_pop(L, 1);
+        if (!text) return;
+      }
+    });
+  }
+  std::vector<std::string> notes() const override { return notes_; }
+
+  result<void> start(host& h) override {
+    if (start_fn) run(h, start_fn, title_ + " start", nullptr);
+    return {};
+  }
+
+  void drain(std::function<void()> done) override {
+    if (!stop_fn) return done();
+    run(host_, stop_fn, title_ + " stop", std::move(done));
+  }
+
 private:
   void run(host& h, const shared_reference& fn, const std::string& name, std::function<void()> done) {
     lua_State* L = h.machine().main();
@@ -126,8 +140,6 @@ private:
     }
   }
 
-  host& host_;
-  std::string title_;
   std::vector<std::string> notes_;
 };
 
@@ -427,12 +439,7 @@ result<void> plugins::load(lua_State* L, const plugin_manifest& m) {
       auto methods = std::make_shared<const reference>(S);
       info->create = [create, start, stop, check, source, methods,
                       title = info->kind](host& h, const options& o) -> result<object_ptr> {
-        auto made = std::make_shared<plugin_service>(h, title);
-        made->start_fn = start;
-        made->stop_fn = stop;
-        made->check_fn = check;
-        made->source_fn = source;
-        made->methods = methods;
+        shared_reference self;
         result<void> outcome;
         auto asked = h.ask(
             create, title,
@@ -451,10 +458,23 @@ result<void> plugins::load(lua_State* L, const plugin_manifest& m) {
                 lua_newtable(A);
               else
                 lua_pushvalue(A, at);
-              made->self = std::make_shared<const reference>(A);
+              self = std::make_shared<const reference>(A);
             });
         if (!asked) return tl::unexpected(error{errc::invalid, asked.error().message, ""});
         if (!outcome) return tl::unexpected(outcome.error());
+        if (!start && !stop && !check && !source) {
+          auto made = std::make_shared<plugin_object>(h, title);
+          made->self = self;
+          made->methods = methods;
+          return made;
+        }
+        auto made = std::make_shared<plugin_service>(h, title);
+        made->self = self;
+        made->methods = methods;
+        made->start_fn = start;
+        made->stop_fn = stop;
+        made->check_fn = check;
+        made->source_fn = source;
         return made;
       };
       push_constructor(S, *info);

@@ -55,8 +55,11 @@
 ---@field null lightuserdata
 local netlab = {}
 netlab.assets = {}
+netlab.aws = {}
+netlab.base64 = {}
 netlab.boot = {}
 netlab.dhcp = {}
+netlab.digest = {}
 netlab.dns = {}
 netlab.err = {}
 netlab.fs = {}
@@ -74,6 +77,24 @@ netlab.yaml = {}
 ---Files made on request, for `serve` of HTTP and TFTP servers.
 ---@class netlab.assets.handler
 local handle_assets_handler = {}
+
+---Access to AWS. Its services are fields (ec2, autoscaling, iam, sts, s3, ce, freetier, pricing, budgets, scheduler, ssm, sso), their actions functions in snake_case: client.ec2:describe_vpcs({ … }, { region = "…" }). Pages are joined, throttled requests repeated.
+---@class netlab.aws.client
+local handle_aws_client = {}
+
+---Sends an action by name: client:call("ec2", "describe_vpcs", { … }).
+---@param service string
+---@param action string in snake_case
+---@param input? netlab.call.options members in snake_case; filters and tags may be tables of names
+---@param options? netlab.call.options
+---@return table? answer # the answer's members in snake_case
+---@return netlab.error? err # with aws ("DependencyViolation"), status, request_id, and ambiguous: it may have been carried out
+function handle_aws_client:call(service, action, input, options) end
+
+---The region that calls go to unless they name another.
+---@return string? region
+---@return netlab.error? err
+function handle_aws_client:region() end
 
 ---Files that are fetched: goes into `assets` of a boot service.
 ---@class netlab.boot.assets
@@ -238,6 +259,23 @@ function handle_task:done() end
 ---A TFTP server.
 ---@class netlab.tftp.server
 local handle_tftp_server = {}
+
+---@class netlab.aws.client.options
+---@field region? string by default AWS_REGION, or that of the profile
+---@field profile? string a profile of ~/.aws/config and ~/.aws/credentials; by default AWS_PROFILE, and keys in the environment go first
+---@field endpoint? string the address of every service; by default AWS_ENDPOINT_URL_<SERVICE>, AWS_ENDPOINT_URL, or AWS' own
+---@field mfa_code? string for a profile with role_arn and mfa_serial
+---@field credentials? function returns { access_key, secret_key, session_token }; asked once, at the first call
+---@field attempts? integer of one request, the first included (default 10)
+---@field backoff? string the first pause before a repeat is up to this; later ones double (default "100ms")
+---@field timeout? string of one attempt (default "30s")
+---@field ca_file? string certificates to trust instead of the system's
+---@field name? string how messages, metrics and commands call it; by default made from what it is
+
+---Access to AWS: every action of its services as a function, tables in and out.
+---@param options netlab.aws.client.options
+---@return netlab.aws.client
+function netlab.aws.client(options) end
 
 ---@class netlab.boot.assets.options.files
 ---@field url string http://…, https://…, or oci://registry/repository:tag#file for a file of an artifact in a registry (oci+http:// without TLS) (required)
@@ -784,6 +822,17 @@ function netlab.args(options) end
 ---@return assets.handler
 function netlab.assets.handler(handler, options) end
 
+---What base64 text holds.
+---@param text string
+---@return string? text
+---@return netlab.error? err
+function netlab.base64.decode(text) end
+
+---Base64 with padding (RFC 4648).
+---@param text string
+---@return string base64
+function netlab.base64.encode(text) end
+
 ---A virtual iPXE that runs scripts; its methods return the next action.
 ---@param settings table iPXE's settings: mac, uuid, serial, buildarch, platform, net0/ip …
 ---@return boot.ipxe
@@ -824,6 +873,18 @@ function netlab.boot.talos_config_url(cmdline, variables) end
 ---@return table? report # { lease?, failure?, offers, steps }
 ---@return netlab.error? err
 function netlab.dhcp.probe(options) end
+
+---The HMAC-SHA256 of a text (RFC 2104).
+---@param key string
+---@param text string
+---@param raw? boolean 32 bytes instead of hexadecimal digits
+---@return string mac
+function netlab.digest.hmac_sha256(key, text, raw) end
+
+---The SHA-256 of a text, in hexadecimal digits.
+---@param text string
+---@return string hex
+function netlab.digest.sha256(text) end
 
 ---Whether a value is an error of that code.
 ---@param err any

@@ -1,4 +1,5 @@
-// What a query log's folder may hold after a crash or a bad disk: segments, statistics, an operator's changes.
+// What a query log's folder may hold after a crash or a bad disk: segments, statistics, an operator's
+// changes.
 #include <cstdlib>
 
 #include "dns/query_segment.h"

@@ -3,6 +3,7 @@
 #include "fetch/checksum_file.h"
 #include "fetch/oci_manifest.h"
 #include "fetch/oci_reference.h"
+#include "netlab/encoding.h"
 #include "netlab/fetch.h"
 #include "netlab/oci.h"
 #include "netlab/transfer_plan.h"

@@ -6,6 +6,7 @@
 #include "../real_world.h"
 #include "command.h"
 #include "netlab/files.h"
+#include "netlab/http_client.h"
 #include "netlab/simulation.h"
 
 namespace netlab::lua::command {
@@ -80,23 +81,59 @@ void tap(std::size_t number, const outcome& o) {
   std::printf("  ...\n");
 }
 
+// Counts the exchanges under way, whoever began them.
+class counting_client final : public http_client {
+public:
+  explicit counting_client(http_client& real) : real_(real) {}
+  int under_way() const { return *under_way_; }
+
+  std::unique_ptr<http_exchange> send(http_request request,
+                                      std::function<void(result<http_response>)> done) override {
+    auto out = std::make_unique<counted>();
+    out->mark = std::make_shared<one>(under_way_);
+    out->exchange = real_.send(std::move(request), [mark = out->mark, done = std::move(done)](auto got) {
+      mark->end();
+      done(std::move(got));
+    });
+    return out;
+  }
+
+private:
+  struct one {
+    std::shared_ptr<int> count;
+    bool ended = false;
+    explicit one(std::shared_ptr<int> c) : count(std::move(c)) { ++*count; }
+    void end() {
+      if (!ended) --*count;
+      ended = true;
+    }
+  };
+  struct counted final : http_exchange {
+    std::shared_ptr<one> mark;
+    std::unique_ptr<http_exchange> exchange;
+    ~counted() override { mark->end(); }
+  };
+  http_client& real_;
+  std::shared_ptr<int> under_way_ = std::make_shared<int>(0);
+};
+
 // A runtime whose clock stands still until every task waits for time alone, and then jumps to the next timer.
 // Processes, files and exchanges stay real: while a task waits for one of them, time does not move.
 class virtual_world {
 public:
   explicit virtual_world(real_world& real)
-      : real_(real),
-        base_(real.control()), world_{time_,           time_,      base_.random, base_.net,    base_.files,
-                                      base_.processes, base_.http, base_.log,    base_.metrics} {}
+      : real_(real), base_(real.control()),
+        http_(base_.http), world_{time_,           time_, base_.random, base_.net,    base_.files,
+                                  base_.processes, http_, base_.log,    base_.metrics} {}
 
   runtime& world() { return world_; }
 
   void pump(host& h) {
     time_.settle();
-    bool real_wait = false;
+    bool real_wait = http_.under_way() > 0;
     for (const auto& t : h.tasks().all()) {
       const auto& what = t->waits_for();
-      real_wait = real_wait || what.starts_with("http.") || what.starts_with("process.");
+      real_wait = real_wait || what.starts_with("process.");
     }
     auto next = time_.until_next();
     if (!real_wait && next != duration::max()) time_.advance(next);
@@ -110,6 +147,7 @@ public:
 private:
   real_world& real_;
   runtime base_;
+  counting_client http_;
   manual_time time_;
   runtime world_;
   timer turn_;

@@ -10,10 +10,10 @@
 #include "netlab/dns_filter.h"
 #include "netlab/dns_message.h"
 #include "netlab/dns_names.h"
-#include "netlab/dns_trust.h"
 #include "netlab/dns_query_hook.h"
 #include "netlab/dns_query_note.h"
 #include "netlab/dns_safe_search.h"
+#include "netlab/dns_trust.h"
 #include "netlab/dns_upstream.h"
 #include "netlab/random.h"
 

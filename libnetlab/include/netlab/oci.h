@@ -87,7 +87,4 @@ struct token {
 // Reads a token server's answer. errc::protocol when there is no usable token in it.
 result<token> parse_token(std::string_view body);
 
-std::string base64(std::string_view bytes);
-result<std::string> decode_base64(std::string_view text);
-
 } // namespace netlab::oci

@@ -25,6 +25,10 @@ result<json> parse_json(std::string_view text) {
     return fail(errc::invalid,
                 "line " + std::to_string(line) + ", column " + std::to_string(column) + ": " + why,
                 "json.parse");
+  } catch (const json::out_of_range& e) { // a number that no double holds
+    std::string why = e.what();
+    if (auto colon = why.find("] "); colon != std::string::npos) why = why.substr(colon + 2);
+    return fail(errc::invalid, why, "json.parse");
   }
 }
 

@@ -9,6 +9,7 @@
 #include "checksum_file.h"
 #include "download.h"
 #include "messages.h"
+#include "netlab/encoding.h"
 #include "netlab/json.h"
 #include "netlab/oci.h"
 #include "netlab/text.h"
@@ -517,7 +518,7 @@ struct fetcher::impl : std::enable_shared_from_this<fetcher::impl> {
   http_headers own_credentials(const std::string& url) const {
     auto found = options.credentials.find(std::string(host_of(url)));
     if (found == options.credentials.end()) return {};
-    return {{"Authorization", "Basic " + oci::base64(found->second.username + ":" + found->second.password)}};
+    return {{"Authorization", "Basic " + base64(found->second.username + ":" + found->second.password)}};
   }
 
   // --- the bytes ---

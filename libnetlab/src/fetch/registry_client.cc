@@ -1,9 +1,11 @@
 #include "registry_client.h"
 
+#include <algorithm>
+
+#include "netlab/encoding.h"
 #include "netlab/oci.h"
 #include "netlab/text.h"
 #include "netlab/url.h"
-#include <algorithm>
 
 namespace netlab::fetch {
 
@@ -108,7 +110,7 @@ void registry_client::authorise(const std::shared_ptr<flow>& f, const http_respo
   f->authorised = true;
   const auto* account = credential_of(f->of);
   auto demand = oci::parse_challenge(got.header("www-authenticate"));
-  auto basic = [&] { return "Basic " + oci::base64(account->username + ":" + account->password); };
+  auto basic = [&] { return "Basic " + base64(account->username + ":" + account->password); };
   if (demand && demand->scheme == "basic" && account) {
     authorization_[key(f->of)] = basic();
     return read(f);

@@ -82,41 +82,6 @@ bool may_share_credentials(std::string_view host, std::string_view other) {
   return registrable(a) == registrable(b);
 }
 
-std::string base64(std::string_view bytes) {
-  static constexpr char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    auto n = std::min<std::size_t>(3, bytes.size() - i);
-    std::uint32_t word = 0;
-    for (std::size_t k = 0; k < 3; ++k)
-      word = word << 8 | (k < n ? static_cast<unsigned char>(bytes[i + k]) : 0u);
-    for (std::size_t k = 0; k < 4; ++k) out += k <= n ? digits[word >> (18 - 6 * k) & 63] : '=';
-  }
-  return out;
-}
-
-result<std::string> decode_base64(std::string_view text) {
-  std::string out;
-  std::uint32_t word = 0;
-  int bits = 0;
-  while (!text.empty() && text.back() == '=') text.remove_suffix(1);
-  for (char c : text) {
-    int value = c >= 'A' && c <= 'Z'   ? c - 'A'
-                : c >= 'a' && c <= 'z' ? c - 'a' + 26
-                : c >= '0' && c <= '9' ? c - '0' + 52
-                : c == '+'             ? 62
-                : c == '/'             ? 63
-                                       : -1;
-    if (value < 0) return fail(errc::invalid, "malformed base64", "oci.base64");
-    word = word << 6 | static_cast<std::uint32_t>(value);
-    bits += 6;
-    if (bits < 8) continue;
-    bits -= 8;
-    out += static_cast<char>(word >> bits & 0xff);
-  }
-  return out;
-}
-
 result<std::string> token_url(const auth_challenge& demand, std::string_view repository, bool tls) {
   auto realm = demand.parameters.find("realm");
   if (demand.scheme != "bearer" || realm == demand.parameters.end())

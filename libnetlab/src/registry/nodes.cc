@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "netlab/encoding.h"
 #include "netlab/json.h"
 #include "netlab/oci.h"
 #include "netlab/registry.h"
@@ -124,7 +125,7 @@ result<account> account_of_docker_config(std::string_view text, std::string_view
     };
     account out{field("username"), field("password")};
     if (auto both = field("auth"); out.username.empty() && !both.empty()) {
-      auto decoded = oci::decode_base64(both);
+      auto decoded = base64_decode(both);
       auto colon = decoded ? decoded->find(':') : std::string::npos;
       if (colon == std::string::npos)
         return missing(errc::invalid, "has a malformed entry for " + std::string(registry));

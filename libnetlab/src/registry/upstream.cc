@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "messages.h"
+#include "netlab/encoding.h"
 #include "netlab/text.h"
 #include "netlab/url.h"
 
@@ -133,9 +134,8 @@ task<result<std::string>> upstream::authorise(place& at, const query& q, std::st
   auto parsed = oci::parse_challenge(demand);
   if (!parsed) co_return tl::unexpected(parsed.error());
   bool known = at.mine && config_.credentials.has_value();
-  auto basic =
-      known ? "Basic " + oci::base64(config_.credentials->username + ":" + config_.credentials->password)
-            : std::string();
+  auto basic = known ? "Basic " + base64(config_.credentials->username + ":" + config_.credentials->password)
+                     : std::string();
   auto key = at.url + " " + q.repository;
   if (tokens_.size() >= most_tokens) tokens_.clear();
   if (parsed->scheme == "basic") {

@@ -1,0 +1,159 @@
+-- audit.lua: nothing is public. Looks at groups, addresses, routes, metadata, volumes, buckets and keys, and writes a
+-- dated report that can be filed.
+--
+--   netlab run examples/aws/audit.lua --report audit
+--
+-- Exit codes: 0 nothing found, 2 findings, 1 could not look at everything.
+local netlab = require "netlab"
+local declaration = require "declaration"
+
+local opt = netlab.args(declaration.options {
+  { name = "report", type = "path", help = "writes REPORT.md and REPORT.json" },
+  { name = "all-regions", type = "boolean", default = false, help = "look at every enabled region" },
+  { name = "allow-ssh", type = "string", help = "the network that may reach the bastion's SSH" },
+  { name = "key-age", type = "integer", default = 90, help = "days that an access key may be old" },
+})
+
+local lab = declaration.lab(opt)
+local aws = netlab.aws.client { name = "auditor", region = opt.region, profile = opt.profile, backoff = opt.backoff }
+local prices = require "awslab.prices"
+
+local findings, looked = {}, {}
+local function found(where, what, fix)
+  findings[#findings + 1] = { where = where, what = what, fix = fix }
+end
+
+local open = { ["0.0.0.0/0"] = true, ["::/0"] = true }
+
+local function groups(items)
+  for _, item in ipairs(items) do
+    if item.kind == "security_group" then
+      for _, p in ipairs(item.raw.ip_permissions) do
+        local ports = p.from_port and ("port %s-%s"):format(p.from_port, p.to_port) or "all ports"
+        for _, list in ipairs { p.ip_ranges, p.ipv6_ranges } do
+          for _, range in ipairs(list) do
+            local cidr = range.cidr_ip or range.cidr_ipv6
+            if open[cidr] then
+              found(item.id, ("security group %s lets %s in from %s"):format(item.raw.group_name, ports, cidr), ("revoke the rule, or give it your own network: aws ec2 revoke-security-group-ingress --group-id %s …"):format(item.id))
+            end
+          end
+        end
+      end
+    end
+  end
+end
+
+local function machines(items)
+  local public_subnets = {}
+  for _, item in ipairs(items) do
+    if item.kind == "route_table" then
+      local out = false
+      for _, route in ipairs(item.raw.routes) do
+        out = out or (route.gateway_id or ""):find "^igw" ~= nil
+      end
+      for _, a in ipairs(item.raw.associations) do
+        if a.subnet_id then public_subnets[a.subnet_id] = out end
+      end
+    end
+  end
+  for _, item in ipairs(items) do
+    local raw = item.raw
+    if item.kind == "instance" then
+      if raw.public_ip_address and not (item.name or ""):find "bastion" then
+        found(item.id, ("%s has the public address %s"):format(item.name or "an instance", raw.public_ip_address), "nodes reach out by the bastion: end it and launch it in the private subnet")
+      end
+      if not raw.metadata_options or raw.metadata_options.http_tokens ~= "required" then
+        found(item.id, ("%s answers metadata without a token (IMDSv1)"):format(item.name or "an instance"), ("aws ec2 modify-instance-metadata-options --instance-id %s --http-tokens required"):format(item.id))
+      end
+    elseif item.kind == "volume" and not raw.encrypted then
+      found(item.id, ("volume %s is not encrypted"):format(item.id), "copy it encrypted, and switch on encryption by default: aws ec2 enable-ebs-encryption-by-default")
+    elseif item.kind == "subnet" and item.name and item.name:find "private" and public_subnets[item.id] then
+      found(item.id, ("the private subnet %s has a route to an internet gateway"):format(item.name), "its default route leads to the NAT: netlab run lab.lua --yes puts it back")
+    elseif item.kind == "subnet" and raw.map_public_ip_on_launch then
+      found(item.id, ("subnet %s gives public addresses at launch"):format(item.name or item.id), "aws ec2 modify-subnet-attribute --no-map-public-ip-on-launch")
+    end
+  end
+end
+
+local function buckets()
+  local got, err = aws.s3:list_buckets {}
+  if not got then
+    return nil, err
+  end
+  for _, bucket in ipairs(got.buckets or {}) do
+    local status = aws.s3:get_bucket_policy_status { bucket = bucket.name }
+    if status and status.policy_status and tostring(status.policy_status.is_public):lower() == "true" then
+      found(bucket.name, "the bucket's policy is public", "delete the statement with Principal \"*\"")
+    end
+    local block, why = aws.s3:get_public_access_block { bucket = bucket.name }
+    local settings = block and block.public_access_block_configuration
+    if not settings and why and why.code ~= "not_found" then
+      return nil, why
+    end
+    for _, key in ipairs { "block_public_acls", "ignore_public_acls", "block_public_policy", "restrict_public_buckets" } do
+      if not settings or tostring(settings[key]) ~= "true" then
+        found(bucket.name, "the bucket does not block public access (" .. key .. ")", ("aws s3api put-public-access-block --bucket %s …"):format(bucket.name))
+        break
+      end
+    end
+  end
+  return true
+end
+
+local function keys()
+  local users, err = aws.iam:list_users {}
+  if not users then
+    return nil, err
+  end
+  local today = prices.days(netlab.time())
+  for _, user in ipairs(users.users) do
+    local list, why = aws.iam:list_access_keys { user_name = user.user_name }
+    if not list then
+      return nil, why
+    end
+    for _, key in ipairs(list.access_key_metadata) do
+      local age = today - prices.days(key.create_date)
+      if key.status == "Active" and age > opt["key-age"] then
+        found(user.user_name, ("an access key of %s is %d days old"):format(user.user_name, age), "make a new one, and delete it: aws iam delete-access-key")
+      end
+    end
+  end
+  return true
+end
+
+netlab.main(function()
+  local inventory, err = lab:inventory { all_regions = opt["all-regions"] }
+  if not inventory then
+    return declaration.finish(nil, err, "inventory")
+  end
+  groups(inventory.items)
+  machines(inventory.items)
+  for name, look in pairs { buckets = buckets, ["access keys"] = keys } do
+    local ok, why = look()
+    looked[#looked + 1] = ok and name or (name .. " could not be looked at: " .. why.message)
+    if not ok then
+      found(name, why.message, "give the profile the permission, and look again")
+    end
+  end
+  table.sort(findings, function(a, b) return a.where .. a.what < b.where .. b.what end)
+  local regions = {}
+  for name in pairs(inventory.regions) do
+    regions[#regions + 1] = name
+  end
+  table.sort(regions)
+  local date = netlab.time()
+  local lines = { "# Audit of lab " .. opt.lab, "", ("%s, %d resources in %s."):format(date, #inventory.items, table.concat(regions, ", ")), "" }
+  if #findings == 0 then
+    lines[#lines + 1] = "Nothing is public: no group lets the internet in, nodes have no public address, private subnets lead to no internet gateway, metadata needs tokens, volumes are encrypted, buckets block public access, no access key is older than " .. opt["key-age"] .. " days."
+  end
+  for _, f in ipairs(findings) do
+    lines[#lines + 1] = ("- **%s**: %s. Fix: %s"):format(f.where, f.what, f.fix)
+  end
+  local text = table.concat(lines, "\n") .. "\n"
+  print(text)
+  if opt.report then
+    assert(netlab.fs.write(opt.report .. ".md", text))
+    assert(netlab.fs.write(opt.report .. ".json", netlab.json.encode({ lab = opt.lab, date = date, regions = regions, resources = #inventory.items, findings = #findings > 0 and findings or nil, clean = #findings == 0 }, true)))
+  end
+  return #findings > 0 and 2 or 0
+end)

@@ -1,0 +1,185 @@
+-- cost-check.lua: what the month has cost so far and will cost, from calls that cost nothing.
+--
+--   netlab run examples/aws/cost-check.lua                   exit code 0: within the budget, 2: not, 1: could not tell
+--   netlab run examples/aws/cost-check.lua --cost-explorer   asks Cost Explorer too: $0.01 a page, kept for a day
+--   netlab run examples/aws/cost-check.lua --refresh         asks the Pricing API and writes --prices
+local netlab = require "netlab"
+local declaration = require "declaration"
+
+local opt = netlab.args(declaration.options {
+  { name = "all-regions", type = "boolean", default = false, help = "look at every enabled region" },
+  { name = "cost-explorer", type = "boolean", default = false, help = "ask Cost Explorer: $0.01 a page, kept for a day" },
+  { name = "cache", type = "path", default = "cost-explorer.json", help = "where its answer is kept" },
+  { name = "refresh", type = "boolean", default = false, help = "fetch prices from the Pricing API and end" },
+  { name = "aws-budget", type = "string", help = "make an AWS Budget that writes to this mail address" },
+  { name = "hours", type = "number", default = 3, help = "of one experiment" },
+  { name = "nodes", type = "integer", default = 3, help = "of one experiment" },
+  { name = "evenings", type = "integer", default = 20, help = "a month" },
+})
+
+local lab = declaration.lab(opt)
+local aws = netlab.aws.client { name = "money", region = opt.region, profile = opt.profile, backoff = opt.backoff }
+local prices = require "awslab.prices"
+
+-- The services that a lab has; anything else on the bill is a surprise.
+local expected = { ["Amazon Elastic Compute Cloud - Compute"] = true, ["EC2 - Other"] = true, ["Amazon Virtual Private Cloud"] = true, ["Amazon Simple Storage Service"] = true, ["AWS Cost Explorer"] = true, ["Tax"] = true, ["AmazonCloudWatch"] = true }
+
+local function refresh()
+  local table_of = {}
+  local prefix = prices.prefixes[opt.region]
+  if not prefix then
+    return nil, netlab.err.new("unsupported", "the usage types of " .. opt.region .. " have no known prefix", "region")
+  end
+  local wanted = {}
+  for what, usage in pairs(prices.usage) do
+    wanted[what] = prefix .. usage
+  end
+  for _, size in ipairs { "nano", "micro", "small", "medium", "large" } do
+    wanted["t4g." .. size] = prefix .. "BoxUsage:t4g." .. size
+  end
+  for what, usage in pairs(wanted) do
+    local service = what == "public_ipv4" and "AmazonVPC" or "AmazonEC2"
+    local filters = { usagetype = usage }
+    if what:find "^t4g" then
+      filters.operatingSystem, filters.preInstalledSw, filters.tenancy, filters.capacitystatus = "Linux", "NA", "Shared", "Used"
+    end
+    local got, err = aws.pricing:get_products { service_code = service, filters = filters }
+    if not got then
+      return nil, err
+    end
+    for _, text in ipairs(got.price_list or {}) do
+      local product = netlab.json.decode(text)
+      for _, term in pairs(product.terms.OnDemand or {}) do
+        for _, dimension in pairs(term.priceDimensions) do
+          local usd = tonumber(dimension.pricePerUnit.USD)
+          if usd and usd > 0 then
+            table_of[what] = usd
+          end
+        end
+      end
+    end
+  end
+  local written, err = netlab.fs.write(opt.prices, netlab.json.encode({ date = netlab.time():sub(1, 10), prices = { [opt.region] = table_of } }, true))
+  if not written then
+    return nil, err
+  end
+  return table_of
+end
+
+local function explorer()
+  local cached = netlab.fs.read(opt.cache)
+  local data = cached and netlab.json.decode(cached)
+  local today = netlab.time():sub(1, 10)
+  if not data or data.date ~= today then
+    print "Cost Explorer: asking costs $0.01"
+    local got, err = aws.ce:get_cost_and_usage({
+      time_period = { start = today:sub(1, 8) .. "01", ["end"] = os.date("!%Y-%m-%d", os.time() + 86400) }, granularity = "MONTHLY", metrics = { "UnblendedCost" },
+      group_by = { { type = "DIMENSION", key = "SERVICE" } },
+    }, { pages = 1 })
+    if not got then
+      return nil, err
+    end
+    data = { date = today, services = {} }
+    for _, group in ipairs(got.results_by_time[1] and got.results_by_time[1].groups or {}) do
+      data.services[group.keys[1]] = tonumber(group.metrics.unblended_cost and group.metrics.unblended_cost.amount or group.metrics.UnblendedCost.Amount)
+    end
+    netlab.fs.write(opt.cache, netlab.json.encode(data))
+  end
+  return data.services
+end
+
+netlab.main(function()
+  if opt.refresh then
+    local got, err = refresh()
+    if not got then
+      return declaration.finish(nil, err, "prices")
+    end
+    local count = 0
+    for what, usd in pairs(got) do
+      count = count + 1
+      print(("  %s $%s"):format(what, tostring(usd)))
+    end
+    print(("%d prices of %s written to %s"):format(count, opt.region, opt.prices))
+    return count > 0 and 0 or 1
+  end
+  local now = netlab.time()
+  local found, err = lab:inventory { all_regions = opt["all-regions"] }
+  if not found then
+    return declaration.finish(nil, err, "inventory")
+  end
+  local over = false
+  local running = 0
+  print(("what exists in %s, as of %s:"):format(opt["all-regions"] and "all enabled regions" or opt.region, now:sub(1, 16)))
+  for _, item in ipairs(found.items) do
+    if item.kind == "instance" and item.raw.instance_type:find "^t4g" and item.raw.state.name == "running" then
+      running = running + 1
+    end
+    if item.monthly > 0 then
+      print(("  %s %s %s %s: $%.4f/h, $%.2f a month if it stays"):format(item.region, item.kind, item.id, item.name or "", item.hourly, item.monthly))
+    end
+  end
+  local day = tonumber(now:sub(9, 10))
+  local free, why = aws.freetier:get_free_tier_usage {}
+  if free then
+    for _, usage in ipairs(free.free_tier_usages or {}) do
+      print(("  free tier: %s %s: %.1f of %.1f %s used, %.1f forecast"):format(usage.service, usage.usage_type or "", usage.actual_usage_amount, usage.limit, usage.unit or "", usage.forecasted_usage_amount or 0))
+      if (usage.usage_type or ""):find "t4g" and (usage.forecasted_usage_amount or 0) > usage.limit then
+        print "  the t4g hours of the trial will not last for the month"
+        over = true
+      end
+    end
+  else
+    print("  the Free Tier API does not answer: " .. why.message)
+  end
+  if prices.trial_runs(now) then
+    print(("  the %s trial (%d h a month) ends on %s; then %d h of a bastion cost $%.2f"):format(prices.trial.type, prices.trial.hours, prices.trial.ends, 152, 152 * prices.of(opt.region, prices.trial.type)))
+  else
+    print(("  the %s trial is over since %s: a bastion of 152 h costs $%.2f, a t4g.nano $%.2f; fewer hours cost less"):format(prices.trial.type, prices.trial.ends, 152 * prices.of(opt.region, prices.trial.type), 152 * prices.of(opt.region, "t4g.nano")))
+  end
+  if running > 4 then
+    print(("  %d t4g instances run: more than four at once"):format(running))
+    over = true
+  end
+  -- What stays as it is until the month's end.
+  local forecast = found.hourly * 24 * math.max(0, 30 - day)
+  print(("forecast: $%.4f for the rest of the month if all of it stays"):format(forecast))
+  local disk = prices.of(opt.region, "gp3_gb_month") * 10 / prices.month
+  local compute = prices.trial_runs(now) and 0 or prices.of(opt.region, "t4g.small")
+  local one = opt.nodes * opt.hours * (disk + compute) + opt.hours * prices.of(opt.region, "public_ipv4")
+  print(("an experiment of %d nodes for %g h costs $%.4f, %d evenings a month $%.2f"):format(opt.nodes, opt.hours, one, opt.evenings, one * opt.evenings))
+  local age = prices.age(now)
+  if age then
+    print(age)
+  end
+  local spent
+  if opt["cost-explorer"] then
+    local services, trouble = explorer()
+    if not services then
+      return declaration.finish(nil, trouble, "Cost Explorer")
+    end
+    spent = 0
+    for service, amount in pairs(services) do
+      spent = spent + amount
+      print(("  billed: %s $%.4f%s"):format(service, amount, expected[service] and "" or "  UNEXPECTED"))
+      over = over or not expected[service]
+    end
+    print(("month to date: $%.4f"):format(spent))
+  end
+  if opt["aws-budget"] then
+    local who = assert(aws.sts:get_caller_identity())
+    local made, trouble = aws.budgets:create_budget {
+      account_id = who.account,
+      budget = { budget_name = "netlab-" .. opt.lab, budget_limit = { amount = tostring(opt.budget), unit = "USD" }, time_unit = "MONTHLY", budget_type = "COST" },
+      notifications_with_subscribers = { { notification = { notification_type = "ACTUAL", comparison_operator = "GREATER_THAN", threshold = 80 }, subscribers = { { subscription_type = "EMAIL", address = opt["aws-budget"] } } } },
+    }
+    if not made and trouble.aws ~= "DuplicateRecordException" then
+      return declaration.finish(nil, trouble, "AWS Budget")
+    end
+    print("AWS Budget netlab-" .. opt.lab .. " watches too")
+  end
+  if (spent or 0) + forecast > opt.budget then
+    over = true
+  end
+  print(over and ("over the budget of $%.2f"):format(opt.budget) or ("within the budget of $%.2f"):format(opt.budget))
+  return over and 2 or 0
+end)

@@ -1,0 +1,82 @@
+-- The lab of these recipes: one declaration that lab.lua raises, talos-launch.lua fills and teardown.lua removes.
+-- Change it here, or take a copy.
+local netlab = require "netlab"
+
+local declaration = {}
+
+-- Options that every recipe has.
+function declaration.options(more)
+  local out = {
+    { name = "lab", type = "string", default = "third-death-star", help = "the lab's name, in the tag netlab:lab" },
+    { name = "profile", type = "string", help = "a profile of ~/.aws; by default AWS_PROFILE" },
+    { name = "region", type = "string", default = "eu-west-1", help = "where the lab is" },
+    { name = "account", type = "string", help = "the account that it belongs into; another one is refused" },
+    { name = "prices", type = "path", default = "prices.json", help = "refreshed prices, if the file is there" },
+    { name = "pace", type = "duration", default = "5s", help = "the longest pause between two looks" },
+    { name = "backoff", type = "duration", default = "100ms", help = "the first pause before a request is repeated" },
+    { name = "visibility", type = "duration", default = "30s", help = "how long what was made may take to show" },
+    { name = "budget", type = "number", default = 0.10, help = "dollars a month" },
+  }
+  for _, option in ipairs(more or {}) do
+    out[#out + 1] = option
+  end
+  return out
+end
+
+function declaration.lab(opt, more)
+  more = more or {}
+  local aws = netlab.aws.client { region = opt.region, profile = opt.profile, backoff = opt.backoff }
+  local bastion = "10.20.13.140"
+  local inward = { { group = "talos-nodes-sg" } }
+  if more.ssh then
+    inward[2] = { cidr = more.ssh, port = 22 }
+  end
+  return netlab.plugin("awslab").lab {
+    name = opt.lab, aws = aws, region = opt.region, zone = "a", account = opt.account,
+    cidr = "10.20.0.0/16", ipv6 = true,
+    subnets = {
+      public = { cidr = "10.20.1.0/24", public = true, ipv6 = true },
+      private = { cidr = "10.20.13.0/24" },
+    },
+    -- The bastion is the way out: a NAT gateway costs $38.69 a month.
+    nat = more.nat or "instance",
+    dns = bastion, domain = "lab.internal",
+    groups = {
+      ["bastion-sg"] = {
+        description = "SSH from home, everything from the nodes",
+        ingress = inward,
+        egress = { { cidr = "0.0.0.0/0" }, { cidr = "::/0" } },
+      },
+      ["talos-nodes-sg"] = {
+        description = "nodes reach the bastion and each other, HTTPS goes out",
+        ingress = { { group = "bastion-sg" }, { group = "talos-nodes-sg" } },
+        egress = { { group = "bastion-sg" }, { group = "talos-nodes-sg" }, { cidr = "0.0.0.0/0", port = 443 }, { cidr = "169.254.169.123/32", protocol = "udp", port = 123 } },
+      },
+    },
+    bastion = {
+      name = "tf-bastion", group = "tf-asg", type = more.bastion_type or "t4g.small", address = bastion, groups = { "bastion-sg" }, disk = "4GiB",
+      key = more.key, recipe = more.recipe, package = more.package,
+      schedule = { start = "18:00", stop = "23:00", time_zone = "Europe/Dublin" },
+    },
+    nodes = {
+      name = "talos-node", type = more.node_type or "t4g.small", image = more.image or "ami-0ipxearm640000000", groups = { "talos-nodes-sg" },
+      first_address = "10.20.13.11", disk = "10GiB",
+    },
+    budget = opt.budget, prices = opt.prices, pace = opt.pace, visibility = opt.visibility,
+    lease = 120,
+  }
+end
+
+-- Prints what a run did and turns it into an exit code: 0 nothing to do, 2 something was done, 1 it failed.
+function declaration.finish(out, err, what)
+  if not out then
+    print(("%s: %s"):format(what, err.message))
+    return 1
+  end
+  for _, f in ipairs(out.failed or {}) do
+    print(("  failed: %s: %s"):format(f.key, f.message))
+  end
+  return out.code
+end
+
+return declaration

@@ -1,0 +1,66 @@
+-- lab.lua: raises the lab's network and bastion in AWS, after saying what it costs.
+--
+--   netlab run examples/aws/lab.lua --dry-run
+--   netlab run examples/aws/lab.lua --ssh 2001:db8::1/128 --yes
+--
+-- Exit codes: 0 nothing to do, 2 changes made (or, with --dry-run, to be made), 1 failed. What is there already is
+-- found by its tags; started again after any interruption, it goes on.
+local netlab = require "netlab"
+local declaration = require "declaration"
+
+local opt = netlab.args(declaration.options {
+  { name = "dry-run", type = "boolean", default = false, help = "say what would be done, and change nothing" },
+  { name = "yes", type = "boolean", default = false, help = "do it" },
+  { name = "nat", type = "string", default = "instance", help = "instance (the bastion), gateway ($38.69 a month) or none" },
+  { name = "ssh", type = "string", help = "the network that may reach SSH, such as your home's IPv6 address/128" },
+  { name = "key", type = "path", help = "an SSH public key's file" },
+  { name = "image", type = "string", help = "the nodes' image" },
+  { name = "recipe", type = "path", help = "the recipe that the bastion runs" },
+  { name = "package-url", type = "url", help = "where the bastion fetches netlab's package" },
+  { name = "package-sha256", type = "string", help = "the package's checksum" },
+  { name = "save", type = "path", help = "save the plan in this file" },
+  { name = "plan", type = "path", help = "do what this saved plan says, and nothing else" },
+})
+
+local function content(path)
+  return path and assert(netlab.fs.read(path)):gsub("%s+$", "") or nil
+end
+
+local lab = declaration.lab(opt, {
+  nat = opt.nat, ssh = opt.ssh, key = content(opt.key), image = opt.image, recipe = opt.recipe and netlab.fs.read(opt.recipe),
+  package = opt["package-url"] and { url = opt["package-url"], sha256 = opt["package-sha256"] or "" } or nil,
+})
+
+netlab.main(function()
+  local plan, err = lab:plan()
+  if not plan then
+    return declaration.finish(nil, err, "plan")
+  end
+  print(plan:text())
+  if opt.save then
+    assert(plan:save(opt.save))
+    print("saved: " .. opt.save)
+  end
+  if opt["dry-run"] or not opt.yes then
+    if plan.code ~= 0 and not opt["dry-run"] then
+      print "nothing was changed: --yes does it"
+    end
+    return plan.code
+  end
+  local out, why = lab:apply {
+    plan = opt.plan,
+    tell = function(step, seconds)
+      print(("  %s %s (%.1f s)"):format(step.action == "change" and "changed" or "created", step.resource.key, seconds))
+    end,
+  }
+  local code = declaration.finish(out, why, "apply")
+  if out and code ~= 1 then
+    print(("the lab is as declared: %d made or changed in %.1f s"):format(#out.made, out.seconds))
+    for _, key in ipairs { "bastion_ip", "bastion_ipv6" } do
+      if out.outputs[key] then
+        print(("  %s %s"):format(key, out.outputs[key]))
+      end
+    end
+  end
+  return code
+end)

@@ -1,0 +1,699 @@
+-- A lab in AWS as a declaration. There is no state file: the tags on what exists are the state, a scan is the truth.
+local netlab = require "netlab"
+local claim = require "awslab.claim"
+local inventory = require "awslab.inventory"
+local kinds = require "awslab.kinds"
+local model = require "awslab.model"
+local prices = require "awslab.prices"
+local report = require "awslab.report"
+local run = require "awslab.run"
+local userdata = require "awslab.userdata"
+
+local lab = {}
+lab.__index = lab
+
+local function begin(self)
+  local out = run.new(self.options)
+  local o = self.options
+  out.pace, out.patience = run.seconds(o.pace), run.seconds(o.visibility)
+  out.visibility, out.limit = out.patience, run.seconds(o.deadline)
+  return out
+end
+
+-- Failures travel as raised errors inside; a method returns nil, err.
+local function guarded(fn)
+  return function(self, options)
+    local ok, got, err = pcall(fn, self, options or {})
+    if ok then
+      return got, err
+    elseif type(got) == "table" and got.code then
+      if got.code == "cancelled" then
+        error(got, 0)
+      end
+      return nil, got
+    end
+    return nil, netlab.err.new("io", tostring(type(got) == "table" and got.message or got), "awslab")
+  end
+end
+
+-- The account, before anything else: wrong credentials, an expired session and a wrong clock show here.
+local function identify(self, r)
+  local who = r:call("sts", "get_caller_identity", {})
+  local wanted = self.options.account
+  if wanted and who.account ~= wanted then
+    error(netlab.err.new("denied", ("the credentials are of account %s, lab %s belongs into %s: use another profile"):format(who.account, self.options.name, wanted), "account"), 0)
+  end
+  self.account = who.account
+  return who
+end
+
+local function total(steps, wanted)
+  local hourly, monthly, session = 0, 0, 0
+  for _, step in ipairs(steps) do
+    for _, cost in ipairs { step.resource.cost or {}, step.resource.disk or {} } do
+      if cost.session then
+        session = session + (cost.hourly or 0)
+      else
+        hourly = hourly + (cost.hourly or 0)
+        monthly = monthly + (cost.monthly or (cost.hourly or 0) * prices.month)
+      end
+    end
+  end
+  return { hourly = hourly, monthly = monthly, session = session, wanted = wanted }
+end
+
+local function make_plan(self, r, resources, part)
+  r:scan()
+  local steps = r:plan(resources)
+  local counts = { create = 0, change = 0, keep = 0, replace = 0 }
+  for _, step in ipairs(steps) do
+    counts[step.action] = counts[step.action] + 1
+  end
+  local wanted = {}
+  for _, res in ipairs(resources) do
+    wanted[res.key] = true
+  end
+  local unwanted = {}
+  for key, raw in pairs(r.live) do
+    local word = key:match "^[^/]+"
+    local tags = kinds.tag_map(raw)
+    -- Instances and volumes of the group, and the nodes of an evening, come and go by themselves.
+    if not part and not wanted[key] and not tags["netlab:session"] and word ~= "instance" and word ~= "volume" and key ~= "role/" .. self.options.name .. "-reaper" then
+      unwanted[#unwanted + 1] = key
+    end
+  end
+  table.sort(unwanted)
+  local plan = { steps = steps, counts = counts, cost = total(steps), unwanted = unwanted, calls = r.calls, lab = self.options, run = r }
+  plan.code = counts.create + counts.change + counts.replace > 0 and 2 or 0
+  return setmetatable(plan, report.plan)
+end
+
+local function everything(self)
+  local all = model.resources(self.options)
+  if self.options.nodes then
+    local o = self.options
+    all[#all + 1] = { kind = "role", name = o.name .. "-reaper", key = "role/" .. o.name .. "-reaper", needs = {},
+      spec = { service = "scheduler.amazonaws.com", policy = netlab.json.encode { Version = "2012-10-17", Statement = { { Effect = "Allow", Action = { "ec2:TerminateInstances" }, Resource = "*", Condition = { StringEquals = { ["aws:ResourceTag/netlab:lab"] = o.name } } } } } } }
+  end
+  return all
+end
+
+---What apply would do, and what it costs. Changes nothing. plan.code: 0 nothing to do, 2 there is.
+lab.plan = guarded(function(self, options)
+  local r = begin(self)
+  identify(self, r)
+  if options.nodes then
+    return make_plan(self, r, model.nodes(self.options, options.nodes, { user_data = function() return "" end }), true)
+  end
+  return make_plan(self, r, everything(self))
+end)
+
+-- Asks AWS whether each creation would be allowed, before the first of them is made.
+local tries = {
+  vpc = { "create_vpc", function(o) return { cidr_block = o.cidr } end },
+  internet_gateway = { "create_internet_gateway", function() return {} end },
+  elastic_ip = { "allocate_address", function() return { domain = "vpc" } end },
+  dhcp_options = { "create_dhcp_options", function(o) return { dhcp_configurations = { { key = "domain-name-servers", values = { o.dns } } } } end },
+  launch_template = { "create_launch_template", function(o) return { launch_template_name = o.name .. "-try", launch_template_data = { instance_type = "t4g.nano" } } end },
+  subnet = { "create_subnet", function(o) return { vpc_id = "vpc-00000000000000000", cidr_block = o.cidr } end },
+  security_group = { "create_security_group", function(o) return { group_name = o.name .. "-try", description = "try", vpc_id = "vpc-00000000000000000" } end },
+  network_interface = { "create_network_interface", function() return { subnet_id = "subnet-00000000000000000" } end },
+  nat_gateway = { "create_nat_gateway", function() return { subnet_id = "subnet-00000000000000000" } end },
+  route_table = { "create_route_table", function() return { vpc_id = "vpc-00000000000000000" } end },
+  instance = { "run_instances", function() return { image_id = "ami-00000000000000000", instance_type = "t4g.nano", min_count = 1, max_count = 1 } end },
+}
+local function preflight(r, steps)
+  local seen, tasks = {}, {}
+  for _, step in ipairs(steps) do
+    local try = step.action == "create" and tries[step.resource.kind]
+    if try and not seen[try[1]] then
+      seen[try[1]] = true
+      tasks[#tasks + 1] = netlab.spawn(function()
+        local input = try[2](r.lab)
+        input.dry_run = true
+        local _, err = r:try("ec2", try[1], input)
+        return true, err and err.code == "denied" and err or nil
+      end)
+    end
+  end
+  local denied
+  for _, task in ipairs(tasks) do
+    local _, err = task:wait()
+    denied = denied or err
+  end
+  if denied then
+    error(denied, 0)
+  end
+end
+
+-- What cannot be changed where it is must be said before anything is.
+local function refuse_replacing(plan)
+  for _, step in ipairs(plan.steps) do
+    if step.action == "replace" then
+      local words = {}
+      for i, d in ipairs(step.differences) do
+        words[i] = ("%s is %s and should be %s"):format(d.field, d.have, d.want)
+      end
+      error(netlab.err.new("conflict", ("%s cannot be changed where it is (%s): tear the lab down first, or put the declaration back"):format(step.resource.key, table.concat(words, ", ")), "awslab"), 0)
+    end
+  end
+end
+
+local function carry_out(self, r, plan, options)
+  refuse_replacing(plan)
+  local began = netlab.uptime()
+  local tell = options.tell or function() end
+  local failed = r:perform(plan.steps, tell)
+  local out = { made = {}, failed = {}, seconds = netlab.uptime() - began, calls = r.calls }
+  for _, step in ipairs(plan.steps) do
+    if step.done then
+      out.made[#out.made + 1] = step.resource.key
+    end
+  end
+  for key, err in pairs(failed) do
+    if not err.skipped then
+      out.failed[#out.failed + 1] = { key = key, message = err.message, code = err.code }
+    end
+  end
+  table.sort(out.failed, function(a, b) return a.key < b.key end)
+  out.code = #out.failed > 0 and 1 or #out.made > 0 and 2 or 0
+  return out
+end
+
+local function outputs(self, r)
+  local out = { region = self.options.region, account = self.account }
+  for key, raw in pairs(r.live) do
+    out[key] = raw[kinds[key:match "^[^/]+"].id]
+  end
+  local b = self.options.bastion
+  if b and r.live["network_interface/bastion-public"] then
+    local six = r.live["network_interface/bastion-public"].ipv6_addresses
+    out.bastion_ipv6 = six and six[1] and six[1].ipv6_address or nil
+    out.bastion_ip = b.address
+  end
+  return out
+end
+
+-- Takes the claim around what changes things; a failure leaves it for the next start, success ends it.
+local function claimed(self, options, resources, part, again)
+  local r = begin(self)
+  identify(self, r)
+  local plan = make_plan(self, r, resources, part)
+  if part then
+    local inside = {}
+    for _, res in ipairs(resources) do
+      inside[res.key] = true
+    end
+    for _, res in ipairs(resources) do
+      for _, need in ipairs(res.needs) do
+        if not inside[need] and not r.live[need] then
+          error(netlab.err.new("not_found", ("lab %s has no %s: raise the lab first"):format(self.options.name, need), "awslab"), 0)
+        end
+      end
+    end
+  end
+  if options.plan then
+    local saved = report.load(options.plan)
+    if saved ~= plan:digest() then
+      error(netlab.err.new("conflict", "the lab is no longer as it was when the plan was saved: plan again", "plan"), 0)
+    end
+  end
+  if plan.code == 0 and not r.claim_seen then
+    return { made = {}, failed = {}, seconds = 0, code = 0, calls = r.calls, outputs = outputs(self, r), plan = plan }
+  end
+  refuse_replacing(plan)
+  if plan.counts.create > 0 then
+    preflight(r, plan.steps)
+  end
+  claim.take(r, plan.steps)
+  local ok, out = pcall(function()
+    -- Under the claim nobody else changes it: this is the plan that counts.
+    plan = make_plan(self, r, resources, part)
+    local got = carry_out(self, r, plan, options)
+    got.plan = plan
+    if again and got.code ~= 1 then
+      again(r, got)
+    end
+    got.outputs = outputs(self, r)
+    -- What was made must show before the claim goes: the next run sees it, or the claim.
+    if got.code ~= 1 then
+      local last
+      local shown, why = pcall(r.await, r, "what was made", function()
+        r:scan()
+        last = nil
+        for _, step in ipairs(plan.steps) do
+          if not kinds[step.resource.kind].of and not r.live[step.resource.key] then
+            last = step.resource.key
+          end
+        end
+        return not last
+      end, r.visibility + 5)
+      if not shown then
+        error(last and netlab.err.new("timeout", ("%s was made and does not show: is visibility too short?"):format(last), "awslab") or why, 0)
+      end
+    end
+    return got
+  end)
+  if not ok or out.code == 1 then
+    claim.abandon(r)
+  else
+    claim.release(r)
+  end
+  if not ok then
+    error(out, 0)
+  end
+  return out
+end
+
+---Makes what is missing and changes what differs. { code, made, failed, outputs }: 0 nothing to do, 2 done, 1 failed.
+lab.apply = guarded(function(self, options)
+  return claimed(self, options, everything(self))
+end)
+
+---What is not as declared: a list of { key, action, differences }; empty when all is.
+lab.drift = guarded(function(self)
+  local r = begin(self)
+  identify(self, r)
+  local plan = make_plan(self, r, everything(self))
+  local out = {}
+  for _, step in ipairs(plan.steps) do
+    if step.action ~= "keep" then
+      out[#out + 1] = { key = step.resource.key, action = step.action, differences = step.differences }
+    end
+  end
+  for _, key in ipairs(plan.unwanted) do
+    out[#out + 1] = { key = key, action = "not declared", differences = {} }
+  end
+  return out
+end)
+
+local function expiry_name(self)
+  return "netlab-" .. self.options.name .. "-expiry"
+end
+
+---Starts nodes: { count, image, user_data = function(name, index), expires = "2026-11-21T22:00:00Z" }.
+lab.launch = guarded(function(self, options)
+  local o = self.options
+  if not o.nodes then
+    error(netlab.err.new("invalid", "the lab declares no nodes", "nodes"), 0)
+  end
+  local count = options.count or 1
+  local nodes = model.nodes(o, count, {
+    image = options.image, expires = options.expires, public_address = options.public_address,
+    user_data = options.user_data or function(name) return userdata.ipxe(o.bastion and o.bastion.address or "", name) end,
+  })
+  local out = claimed(self, options, nodes, true, function(r)
+    if not options.expires then
+      return
+    end
+    local ids = {}
+    for _, node in ipairs(nodes) do
+      if node.kind == "instance" then ids[#ids + 1] = r:id(node.key) end
+    end
+    local role = r:call("iam", "get_role", { role_name = o.name .. "-reaper" }).role
+    local input = { name = expiry_name(self), schedule_expression = "at(" .. options.expires:sub(1, 19) .. ")", flexible_time_window = { mode = "OFF" },
+      target = { arn = "arn:aws:scheduler:::aws-sdk:ec2:terminateInstances", role_arn = role.arn, input = netlab.json.encode { InstanceIds = ids } }, action_after_completion = "DELETE" }
+    r:await(expiry_name(self), function()
+      r:try("scheduler", "delete_schedule", { name = expiry_name(self) })
+      local ok, err = r:try("scheduler", "create_schedule", input)
+      if ok then return true end
+      -- The role is a moment old, or an earlier answer was lost.
+      if err.code ~= "exists" and err.code ~= "conflict" and err.code ~= "invalid" and not err.ambiguous then error(err, 0) end
+    end, r.visibility + 10)
+  end)
+  out.nodes = {}
+  for i = 1, count do
+    local name = ("%s-%d"):format(o.nodes.name, i)
+    local raw, eni = out.plan.run.live["instance/" .. name], out.plan.run.live["network_interface/" .. name]
+    out.nodes[i] = { name = name, id = raw and raw.instance_id, ip = eni and eni.private_ip_address, mac = eni and eni.mac_address }
+  end
+  return out
+end)
+
+---The nodes that run, with their addresses and the time they have left.
+lab.nodes = guarded(function(self)
+  local r = begin(self)
+  r:scan { instance = true, network_interface = true }
+  local out = {}
+  for key, raw in pairs(r.live) do
+    local tags = kinds.tag_map(raw)
+    if key:find "^instance/" and tags["netlab:session"] then
+      out[#out + 1] = { name = tags["netlab:name"], id = raw.instance_id, state = raw.state.name, ip = raw.private_ip_address, type = raw.instance_type, launched = raw.launch_time, expires = tags["netlab:expires-at"] }
+    end
+  end
+  table.sort(out, function(a, b) return a.name < b.name end)
+  return out
+end)
+
+---Ends the nodes whose time is over; the bastion does it every minute. Returns their names.
+lab.reap = guarded(function(self)
+  local now, ids, names = netlab.time(), {}, {}
+  local all, err = self:nodes_of()
+  if not all then
+    error(err, 0)
+  end
+  for _, node in ipairs(all) do
+    if node.expires and node.expires < now and node.state ~= "shutting-down" then
+      ids[#ids + 1], names[#names + 1] = node.id, node.name
+    end
+  end
+  if #ids > 0 then
+    begin(self):call("ec2", "terminate_instances", { instance_ids = ids })
+  end
+  return names
+end)
+lab.nodes_of = lab.nodes
+
+-- What lies in the lab's networks and is not the lab's: it blocks the way, and is none of our business to delete.
+local function strangers(self, r, found)
+  local out = {}
+  local vpcs = {}
+  for _, raw in ipairs(found.vpc or {}) do
+    vpcs[#vpcs + 1] = raw.vpc_id
+  end
+  if #vpcs == 0 then
+    return out
+  end
+  local ours = {}
+  for word, list in pairs(found) do
+    for _, raw in ipairs(list) do
+      ours[raw[kinds[word].id]] = true
+    end
+  end
+  local function foreign(word, raw)
+    local id = raw[kinds[word].id]
+    local tags = kinds.tag_map(raw)
+    if ours[id] or tags["netlab:lab"] == self.options.name then
+      return false
+    elseif word == "security_group" then
+      return raw.group_name ~= "default"
+    elseif word == "route_table" then
+      for _, a in ipairs(raw.associations) do
+        if a.main then return false end
+      end
+    elseif word == "network_interface" then
+      -- Those of the lab's own gateways and instances go with them.
+      local by = raw.attachment and raw.attachment.instance_id
+      if by then return not ours[by] end
+      return raw.interface_type ~= "nat_gateway"
+    end
+    return true
+  end
+  for _, word in ipairs { "instance", "network_interface", "nat_gateway", "subnet", "security_group", "route_table", "vpc_endpoint", "internet_gateway" } do
+    local kind = kinds[word]
+    local filter = { [word == "internet_gateway" and "attachment.vpc-id" or "vpc-id"] = vpcs }
+    local input = word == "nat_gateway" and { filter = { { name = "vpc-id", values = vpcs } } } or { filters = filter }
+    local got = r:call("ec2", kind.action, input)
+    local list = kind.flatten and kind.flatten(got[kind.list]) or got[kind.list]
+    for _, raw in ipairs(list) do
+      if (not kind.here or kind.here(raw)) and foreign(word, raw) then
+        local tags = kinds.tag_map(raw)
+        out[#out + 1] = { kind = word, id = raw[kind.id], name = tags.Name, lab = tags["netlab:lab"] }
+      end
+    end
+  end
+  return out
+end
+
+local function end_schedules(self, r)
+  for _, s in ipairs(r:call("scheduler", "list_schedules", { name_prefix = "netlab-" .. self.options.name .. "-" }).schedules or {}) do
+    local ok, err = r:try("scheduler", "delete_schedule", { name = s.name })
+    if not ok and err.code ~= "not_found" then error(err, 0) end
+  end
+end
+
+local function teardown(self, options, keep)
+  local r = begin(self)
+  identify(self, r)
+  r:scan()
+  local began = netlab.uptime()
+  local out = { gone = {}, failed = {}, code = 0 }
+  local some = false
+  for _, list in pairs(r.found) do
+    some = some or #list > 0
+  end
+  if not some then
+    end_schedules(self, r)
+    return out
+  end
+  claim.take(r, {})
+  local ok, err = pcall(function()
+    r:scan()
+    local blocking = keep and {} or strangers(self, r, r.found)
+    if #blocking > 0 then
+      local words = {}
+      for i, s in ipairs(blocking) do
+        words[i] = ("%s %s%s"):format((s.kind:gsub("_", " ")), s.id, s.name and (" (%s)"):format(s.name) or "")
+      end
+      claim.release(r)
+      error(netlab.err.new("conflict", ("nothing was deleted: in the network of lab %s there is what does not belong to it: %s. Remove it, or adopt it"):format(self.options.name, table.concat(words, ", ")), "awslab"), 0)
+    end
+    end_schedules(self, r)
+    local tell = options.tell or function() end
+    local failed
+    for _ = 1, 3 do
+      failed = r:teardown(r.found, function(word, raw)
+        local id = raw[kinds[word].id]
+        out.gone[#out.gone + 1] = word .. " " .. id
+        tell(word, id)
+      end, keep)
+      if #failed > 0 then
+        break
+      end
+      -- What shows late is found by looking again.
+      local left = 0
+      r:scan()
+      for word, list in pairs(r.found) do
+        for _, raw in ipairs(list) do
+          if not kinds.tag_map(raw)["netlab:claim"] and not (keep and keep(word, raw)) then left = left + 1 end
+        end
+      end
+      if left == 0 then
+        break
+      end
+    end
+    for _, f in ipairs(failed) do
+      out.failed[#out.failed + 1] = { key = f.key, message = f.err.message, code = f.err.code }
+    end
+  end)
+  out.seconds, out.calls = netlab.uptime() - began, r.calls
+  out.code = #out.failed > 0 and 1 or 2
+  if not ok or out.code == 1 then
+    claim.abandon(r)
+  else
+    claim.release(r)
+  end
+  if not ok then
+    error(err, 0)
+  end
+  return out
+end
+
+---Deletes everything that has the lab's tag, in the order that its dependencies ask for. Stops before the first
+---deletion when something else lies in its network.
+lab.destroy = guarded(function(self, options)
+  return teardown(self, options)
+end)
+
+---Ends an evening: nodes, their addresses and the public address go, the lab stays. { stop_bastion = true } stops that.
+lab.end_session = guarded(function(self, options)
+  local b = self.options.bastion
+  local out = teardown(self, options, function(_, raw)
+    return kinds.tag_map(raw)["netlab:session"] == nil
+  end)
+  if options.stop_bastion and b then
+    local r = begin(self)
+    local ok, err = r:try("autoscaling", "update_auto_scaling_group", { auto_scaling_group_name = b.group, min_size = 0, desired_capacity = 0 })
+    if not ok and err.code ~= "not_found" then error(err, 0) end
+    out.stopped = ok and b.group or nil
+  end
+  return out
+end)
+
+---Starts the bastion now, whatever its schedule says; it ends by its schedule.
+lab.start_bastion = guarded(function(self)
+  local b = self.options.bastion
+  begin(self):call("autoscaling", "update_auto_scaling_group", { auto_scaling_group_name = b.group, min_size = 0, max_size = 1, desired_capacity = 1 })
+  return true
+end)
+
+---Takes existing resources under the lab's tags: { ["security_group/bastion-sg"] = "sg-…", … }. Shows the differences;
+---nothing is tagged without `yes = true`.
+lab.adopt = guarded(function(self, options)
+  local r = begin(self)
+  identify(self, r)
+  r:scan()
+  local resources, by_key = everything(self), {}
+  for _, res in ipairs(resources) do
+    by_key[res.key] = res
+  end
+  local out = {}
+  for key, id in pairs(options.resources or {}) do
+    local res = by_key[key]
+    if not res then
+      error(netlab.err.new("invalid", ("the lab declares no %s"):format(key), "resources"), 0)
+    end
+    local kind = kinds[res.kind]
+    local raw
+    if res.kind == "auto_scaling_group" then
+      raw = r:call("autoscaling", kind.action, { auto_scaling_group_names = { id } })[kind.list][1]
+    elseif kind.global then
+      error(netlab.err.new("unsupported", key .. ": roles and profiles are the lab's by their path and cannot be adopted", "resources"), 0)
+    else
+      local got = r:call("ec2", kind.action, { [kind.id .. "s"] = { id } })[kind.list]
+      raw = (kind.flatten and kind.flatten(got) or got)[1]
+    end
+    if not raw then
+      error(netlab.err.new("not_found", ("there is no %s %s"):format(res.kind, id), "resources"), 0)
+    end
+    local owner = kinds.tag_map(raw)["netlab:lab"]
+    if owner and owner ~= self.options.name then
+      error(netlab.err.new("conflict", ("%s belongs to lab %s"):format(id, owner), "resources"), 0)
+    end
+    out[#out + 1] = { key = key, id = id, raw = raw, resource = res }
+    r.live[key] = raw
+  end
+  table.sort(out, function(a, b) return a.key < b.key end)
+  for _, entry in ipairs(out) do
+    local kind = kinds[entry.resource.kind]
+    entry.differences = kind.differ and kind.differ(r, entry.resource, entry.raw) or {}
+    local tags = { ["netlab:lab"] = self.options.name, ["netlab:name"] = entry.resource.name }
+    if options.yes then
+      if entry.resource.kind == "auto_scaling_group" then
+        local list = {}
+        for k, v in pairs(tags) do
+          list[#list + 1] = { resource_id = entry.id, resource_type = "auto-scaling-group", key = k, value = v, propagate_at_launch = true }
+        end
+        r:call("autoscaling", "create_or_update_tags", { tags = list })
+      else
+        r:call("ec2", "create_tags", { resources = { entry.id }, tags = tags })
+      end
+      entry.adopted = true
+    end
+    entry.raw, entry.resource = nil, nil
+  end
+  return out
+end)
+
+---Everything in the account that exists or costs, by region: { regions, items, hourly, monthly }.
+lab.inventory = guarded(function(self, options)
+  return inventory.take(begin(self), options)
+end)
+
+---What has the lab's tag anywhere, and what it costs a month; empty after a teardown.
+lab.leftovers = guarded(function(self)
+  local got = inventory.take(begin(self), { all_regions = true })
+  local out = { monthly = 0, regions = got.regions }
+  for _, item in ipairs(got.items) do
+    if item.lab == self.options.name then
+      out[#out + 1] = item
+      out.monthly = out.monthly + (item.monthly or 0)
+    end
+  end
+  local r = begin(self)
+  for _, word in ipairs { "role", "instance_profile" } do
+    local kind = kinds[word]
+    for _, raw in ipairs(r:call("iam", kind.action, { path_prefix = r:path() })[kind.list]) do
+      out[#out + 1] = { kind = word, id = raw[kind.id], region = "global", lab = self.options.name, monthly = 0 }
+    end
+  end
+  return out
+end)
+
+local rule = {
+  { name = "cidr", type = "string", help = "a network, IPv4 or IPv6" },
+  { name = "group", type = "string", help = "another group of the lab" },
+  { name = "protocol", type = "string", help = "tcp, udp, icmp; by default tcp with a port, else all" },
+  { name = "port", type = { type = "one_of", types = { "integer", "string" } }, help = 'such as 22 or "5050-5054"' },
+}
+
+local options = {
+  { name = "name", type = "string", required = true, help = "the lab's name: the value of the tag netlab:lab" },
+  { name = "aws", type = { type = "handle", kind = "aws.client" }, required = true, help = "what netlab.aws.client returned" },
+  { name = "region", type = "string", required = true, help = "where it is" },
+  { name = "zone", type = "string", default = "a", help = "the availability zone's letter" },
+  { name = "account", type = "string", help = "the account that it belongs into; another one is refused" },
+  { name = "cidr", type = "string", required = true, help = "the VPC's network" },
+  { name = "ipv6", type = "boolean", default = false, help = "an IPv6 block for the VPC" },
+  { name = "subnets", type = "map", of = { type = "table", options = {
+    { name = "cidr", type = "string", required = true }, { name = "public", type = "boolean", default = false }, { name = "ipv6", type = "boolean", default = false } } },
+    required = true, help = "subnets by name" },
+  { name = "nat", type = "enum", values = { "gateway", "instance", "none" }, default = "none", help = "the way out of private subnets; the instance is the bastion" },
+  { name = "s3_endpoint", type = "boolean", default = true, help = "a gateway endpoint for S3, which is free" },
+  { name = "dns", type = "string", help = "the VPC's DNS server, by its DHCP options" },
+  { name = "domain", type = "string", help = "the VPC's domain" },
+  { name = "groups", type = "map", of = { type = "table", options = {
+    { name = "description", type = "string" }, { name = "ingress", type = { type = "list", of = { type = "table", options = rule } } }, { name = "egress", type = { type = "list", of = { type = "table", options = rule } }, help = "by default everything to 0.0.0.0/0" } } },
+    required = true, help = "security groups by name" },
+  { name = "bastion", type = "table", options = {
+    { name = "name", type = "string", default = "bastion", help = "its Name tag" },
+    { name = "group", type = "string", required = true, help = "the Auto Scaling group's name" },
+    { name = "type", type = "string", default = "t4g.small" },
+    { name = "subnet", type = "string", default = "private", help = "of its fixed address" },
+    { name = "public_subnet", type = "string", default = "public", help = "of its way to the internet" },
+    { name = "address", type = "string", required = true, help = "its fixed private address" },
+    { name = "groups", type = { type = "list", of = "string" }, required = true },
+    { name = "image", type = "string", default = "debian-12", help = "debian-12, ubuntu-24.04, an SSM parameter or an AMI" },
+    { name = "disk", type = "string", default = "4GiB" },
+    { name = "key", type = "string", help = "an SSH public key" },
+    { name = "user_data", type = "string", help = "shell lines at the end of its first boot" },
+    { name = "recipe", type = "string", help = "the text of the recipe that it runs" },
+    { name = "package", type = "table", options = { { name = "url", type = "string", required = true }, { name = "sha256", type = "string", required = true } } },
+    { name = "schedule", type = "table", options = { { name = "start", type = "string", required = true }, { name = "stop", type = "string", required = true }, { name = "time_zone", type = "string", default = "UTC" } } },
+  } },
+  { name = "nodes", type = "table", options = {
+    { name = "name", type = "string", default = "talos-node" }, { name = "type", type = "string", default = "t4g.small" }, { name = "subnet", type = "string", default = "private" },
+    { name = "groups", type = { type = "list", of = "string" }, required = true }, { name = "image", type = "string", required = true }, { name = "disk", type = "string", default = "10GiB" },
+    { name = "first_address", type = "string", help = "the first node's address, the others follow" },
+  } },
+  { name = "bucket", type = "string", help = "the S3 bucket of packages and cache, which exists" },
+  { name = "tags", type = "map", of = "string", help = "on everything" },
+  { name = "budget", type = "number", default = 0.10, help = "dollars a month" },
+  { name = "prices", type = "path", help = "a file of refreshed prices, before the built-in table" },
+  { name = "pace", type = "duration", default = "5s", help = "the longest pause between two looks at what takes time" },
+  { name = "visibility", type = "duration", default = "30s", help = "how long new resources and tags may take to show" },
+  { name = "deadline", type = "duration", default = "15m", help = "for one resource to come or go" },
+  { name = "lease", type = "integer", default = 120, help = "seconds that the claim of a dead run holds" },
+}
+
+local function create(given)
+  given.now = netlab.time()
+  for key, group in pairs(given.groups) do
+    group.name = key
+  end
+  if given.prices and netlab.fs.exists(given.prices) then
+    local read, err = netlab.json.decode(netlab.fs.read(given.prices) or "")
+    if err then
+      return nil, netlab.err.new("invalid", given.prices .. ": " .. err.message, "prices")
+    end
+    given.refreshed = read
+  end
+  local ok, err = model.check(given)
+  if not ok then
+    return nil, err
+  end
+  return setmetatable({ options = given }, lab)
+end
+
+local methods = {}
+for _, name in ipairs { "plan", "apply", "drift", "launch", "nodes", "reap", "destroy", "end_session", "start_bastion", "adopt", "inventory", "leftovers" } do
+  methods[name] = function(self, given)
+    return lab[name](self, given)
+  end
+end
+
+return {
+  lab = {
+    help = "A lab in AWS: VPC, subnets, gateways, groups, bastion and nodes, with prices; the tags are the state.",
+    example = 'local aws = netlab.aws.client { region = "eu-west-1" }\n'
+      .. 'local lab = netlab.plugin("awslab").lab {\n'
+      .. '  name = "lab", aws = aws, region = "eu-west-1", cidr = "10.20.0.0/16",\n'
+      .. '  subnets = { public = { cidr = "10.20.1.0/24", public = true }, private = { cidr = "10.20.13.0/24" } },\n'
+      .. '  groups = { ["bastion-sg"] = { ingress = { { cidr = "2001:db8::1/128", port = 22 } } } },\n'
+      .. "}\n"
+      .. "netlab.main(function() return lab:apply().code end)",
+    options = options,
+    create = create,
+    methods = methods,
+  },
+}

@@ -1,0 +1,69 @@
+-- What things cost, in US dollars: list prices with the day they were read. Nothing here is fetched on its own:
+-- `netlab aws prices --refresh` and examples/aws/cost-check.lua --refresh ask the Pricing API and write a file that
+-- goes before this table.
+local prices = {}
+
+prices.date = "2026-11-21"
+
+-- Instances by the hour. 0.005 is the public IPv4 address, in use or idle, everywhere since 2024-02-01.
+prices.table = {
+  ["eu-west-1"] = {
+    ["t4g.nano"] = 0.0046, ["t4g.micro"] = 0.0092, ["t4g.small"] = 0.0184, ["t4g.medium"] = 0.0368, ["t4g.large"] = 0.0736,
+    nat_gateway = 0.048, nat_gateway_gb = 0.048, public_ipv4 = 0.005, gp3_gb_month = 0.088, snapshot_gb_month = 0.05,
+    s3_gb_month = 0.023,
+  },
+  ["us-east-1"] = {
+    ["t4g.nano"] = 0.0042, ["t4g.micro"] = 0.0084, ["t4g.small"] = 0.0168, ["t4g.medium"] = 0.0336, ["t4g.large"] = 0.0672,
+    nat_gateway = 0.045, nat_gateway_gb = 0.045, public_ipv4 = 0.005, gp3_gb_month = 0.08, snapshot_gb_month = 0.05,
+    s3_gb_month = 0.023,
+  },
+}
+
+-- Names in the Pricing API: usage types, after the region's prefix.
+prices.usage = {
+  nat_gateway = "NatGateway-Hours", nat_gateway_gb = "NatGateway-Bytes", gp3_gb_month = "EBS:VolumeUsage.gp3",
+  snapshot_gb_month = "EBS:SnapshotUsage", public_ipv4 = "PublicIPv4:InUseAddress",
+}
+prices.prefixes = { ["us-east-1"] = "", ["eu-west-1"] = "EU-", ["eu-central-1"] = "EUC1-", ["eu-west-2"] = "EUW2-", ["eu-north-1"] = "EUN1-" }
+
+-- The t4g.small trial: this many hours a month for all regions and accounts of a payer together.
+prices.trial = { type = "t4g.small", hours = 750, ends = "2026-12-31" }
+
+prices.month = 730
+
+-- Days between two "YYYY-MM-DD…" texts.
+local function days(text)
+  local y, m, d = text:match "^(%d+)-(%d+)-(%d+)"
+  y, m, d = tonumber(y), tonumber(m), tonumber(d)
+  if m <= 2 then
+    y, m = y - 1, m + 12
+  end
+  return 365 * y + math.floor(y / 4) - math.floor(y / 100) + math.floor(y / 400) + math.floor((153 * (m - 3) + 2) / 5) + d
+end
+prices.days = days
+
+---The price of `what` in a region and whether it is that region's own; other regions are told as eu-west-1's.
+function prices.of(region, what, refreshed)
+  local own = refreshed and refreshed.prices and refreshed.prices[region] and refreshed.prices[region][what]
+    or prices.table[region] and prices.table[region][what]
+  if own then
+    return own, true
+  end
+  return prices.table["eu-west-1"][what], false
+end
+
+---How old the table is, as a sentence; nil when it is younger than 90 days.
+function prices.age(now, refreshed)
+  local date = refreshed and refreshed.date or prices.date
+  local old = days(now) - days(date)
+  if old >= 90 then
+    return ("the prices are %d days old (%s): netlab run cost-check.lua --refresh brings new ones"):format(old, date)
+  end
+end
+
+---Whether the trial still runs at this time.
+function prices.trial_runs(now)
+  return now:sub(1, 10) <= prices.trial.ends
+end
+
+return prices

@@ -1,0 +1,120 @@
+-- Plans and prices as text, and saved plans.
+local netlab = require "netlab"
+local model = require "awslab.model"
+local prices = require "awslab.prices"
+
+local report = {}
+
+local plan = {}
+plan.__index = plan
+report.plan = plan
+
+local marks = { create = "+", change = "~", replace = "!", keep = " " }
+
+local function money(value)
+  if value == 0 then
+    return "$0"
+  end
+  return (value >= 0.095 and "$%.2f" or "$%.4f"):format(value)
+end
+report.money = money
+
+---The plan as lines.
+function plan:text()
+  local out = {}
+  local lab = self.lab
+  out[#out + 1] = ("lab %s in %s: %d to create, %d to change, %d to replace, %d kept"):format(lab.name, lab.region, self.counts.create, self.counts.change, self.counts.replace, self.counts.keep)
+  for _, step in ipairs(self.steps) do
+    local r = step.resource
+    local cost = ""
+    for _, c in ipairs { r.cost or false, r.disk or false } do
+      if c then
+        local month = c.session and "" or (", %s/month"):format(money(c.monthly or c.hourly * prices.month))
+        cost = cost .. ("  %s/h%s (%s)"):format(money(c.hourly), month, c.note or "")
+      end
+    end
+    if step.action ~= "keep" or cost ~= "" then
+      out[#out + 1] = ("  %s %s%s"):format(marks[step.action], r.key, cost)
+    end
+    for _, d in ipairs(step.differences) do
+      out[#out + 1] = ("      %s: %s → %s"):format(d.field, tostring(d.have), tostring(d.want))
+    end
+  end
+  for _, key in ipairs(self.unwanted) do
+    out[#out + 1] = ("  ? %s has the lab's tag and is not declared"):format(key)
+  end
+  out[#out + 1] = ("cost: %s/h while the bastion runs, %s/month; budget $%.2f"):format(money(self.cost.hourly), money(self.cost.monthly), lab.budget)
+  if self.cost.session > 0 then
+    out[#out + 1] = ("nodes: %s/h while they run, %s for an evening of 3 h"):format(money(self.cost.session), money(self.cost.session * 3))
+  end
+  if self.cost.monthly > lab.budget then
+    out[#out + 1] = ("the lab costs more than its budget: %s of $%.2f a month"):format(money(self.cost.monthly), lab.budget)
+  end
+  for _, line in ipairs(report.notes(lab)) do
+    out[#out + 1] = line
+  end
+  return table.concat(out, "\n")
+end
+
+---A text that is the same for the same plan.
+function plan:digest()
+  local out = {}
+  for _, step in ipairs(self.steps) do
+    local line = step.action .. " " .. step.resource.key
+    for _, d in ipairs(step.differences) do
+      line = line .. "|" .. d.field .. "|" .. tostring(d.have) .. "|" .. tostring(d.want)
+    end
+    out[#out + 1] = line .. "|" .. netlab.json.encode(step.resource.spec)
+  end
+  return netlab.digest.sha256(table.concat(out, "\n"))
+end
+
+---Saves it, for apply { plan = path }.
+function plan:save(path)
+  return netlab.fs.write(path, netlab.json.encode { lab = self.lab.name, region = self.lab.region, digest = self:digest(), text = self:text() })
+end
+
+function report.load(path)
+  local text, err = netlab.fs.read(path)
+  if not text then
+    error(err, 0)
+  end
+  local data, problem = netlab.json.decode(text)
+  if not data or type(data.digest) ~= "string" then
+    error(netlab.err.new("invalid", path .. " is no saved plan" .. (problem and ": " .. problem.message or ""), "plan"), 0)
+  end
+  return data.digest
+end
+
+---What the operator should know of the declaration: ways out and what they cost, the trial's end, old prices.
+function report.notes(o)
+  local out = {}
+  local region = o.region
+  local _, own = prices.of(region, "public_ipv4", o.refreshed)
+  if not own then
+    out[#out + 1] = ("no prices of %s are known: those of eu-west-1 are shown"):format(region)
+  end
+  out[#out + 1] = prices.age(o.now, o.refreshed)
+  local gateway, address = prices.of(region, "nat_gateway", o.refreshed), prices.of(region, "public_ipv4", o.refreshed)
+  if o.nat == "gateway" then
+    out[#out + 1] = ("the NAT gateway is never free: %s a month with its address, idle; nat = \"instance\" is the bastion, %s/h while nodes run"):format(money((gateway + address) * prices.month), money(address))
+  end
+  local b = o.bastion
+  if b then
+    local hours = model.bastion_hours(o)
+    local cost = prices.of(region, b.type, o.refreshed)
+    if b.type == prices.trial.type and hours * 1 > 0 and prices.trial_runs(o.now) then
+      out[#out + 1] = ("the %s trial ends on %s: the bastion then costs %s a month at %.1f h a day; t4g.nano would be %s"):format(
+        prices.trial.type, prices.trial.ends, money(cost * hours), hours * 12 / 365, money(prices.of(region, "t4g.nano", o.refreshed) * hours))
+    elseif b.type == prices.trial.type then
+      out[#out + 1] = ("the %s trial ended on %s: the bastion costs %s a month at %.1f h a day; t4g.nano would be %s, fewer hours less"):format(
+        prices.trial.type, prices.trial.ends, money(cost * hours), hours * 12 / 365, money(prices.of(region, "t4g.nano", o.refreshed) * hours))
+    end
+  end
+  if o.nodes and o.nodes.type == "t4g.small" then
+    out[#out + 1] = "t4g.small has 2 GiB and no nested virtualisation: Talos and small workloads fit, CozyStack and KubeVirt do not"
+  end
+  return out
+end
+
+return report

@@ -1,0 +1,335 @@
+"""The lab's recipes against the strict stand-in of tests/aws, with Debian's awscli beside them: what one makes the
+other sees, whatever is killed on the way."""
+
+import http.server
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import threading
+import time
+import urllib.parse
+import urllib.request
+
+import pytest
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+RECIPES = REPOSITORY / "examples/aws"
+SECRET = "secret-of-the-test"
+pytestmark = [pytest.mark.netlab_only]
+
+
+def environment(endpoint, home, **more):
+    out = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+    out.update(HOME=str(home), AWS_ENDPOINT_URL=endpoint, AWS_REGION="eu-west-1", AWS_DEFAULT_REGION="eu-west-1", AWS_PAGER="",
+               AWS_ACCESS_KEY_ID="AKIDTEST", AWS_SECRET_ACCESS_KEY=SECRET, AWS_EC2_METADATA_DISABLED="true")
+    out.update(more)
+    return out
+
+
+class StandIn:
+    """The stand-in on an address of its own, so that no port is fought over."""
+
+    used = 0
+
+    def __init__(self, binary, folder, **options):
+        StandIn.used += 1
+        self.address = f"127.{100 + StandIn.used % 100}.{os.getpid() // 250 % 250}.{os.getpid() % 250 + 1}:24567"
+        self.endpoint = f"http://{self.address}"
+        self.binary, self.folder = str(binary), folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.home = folder / "home"
+        self.home.mkdir(exist_ok=True)
+        self.log = open(folder / "stand-in.log", "wb")
+        command = [self.binary, "--control", str(folder / "control.sock"), "run", str(REPOSITORY / "tests/aws/stand_in.lua"), "--listen", self.address]
+        for key, value in options.items():
+            command += [f"--{key}", str(value)]
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=subprocess.STDOUT)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                self.ask("list")
+                break
+            except OSError:
+                assert self.process.poll() is None and time.monotonic() < deadline, (folder / "stand-in.log").read_text()
+                time.sleep(0.02)
+
+    def ask(self, what, **query):
+        with urllib.request.urlopen(f"{self.endpoint}/-/{what}?{urllib.parse.urlencode(query)}", timeout=20) as answer:
+            body = answer.read().decode()
+        return json.loads(body) if body.startswith(("[", "{")) else body
+
+    def list(self, lab):
+        found = self.ask("list", lab=lab)
+        return sorted(found) if found else []
+
+    def command(self, recipe, *options):
+        return [self.binary, "run", str(RECIPES / f"{recipe}.lua"), "--pace", "40ms", "--backoff", "4ms", "--visibility", "250ms", "--lab", "lab",
+                "--prices", str(self.folder / "prices.json"), *options]
+
+    def run(self, recipe, *options, expect=None, **more):
+        done = subprocess.run(self.command(recipe, *options), env=environment(self.endpoint, self.home, **more), stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=120, text=True, cwd=self.folder)
+        assert SECRET not in done.stdout
+        if expect is not None:
+            assert done.returncode == expect, done.stdout
+        return done
+
+    def aws(self, *words, **more):
+        command = ["aws", "--endpoint-url", self.endpoint, "--output", "json", *words]
+        done = subprocess.run(command, env=environment(self.endpoint, self.home, **more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120, text=True)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout or "{}")
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait(20)
+        self.log.close()
+
+
+@pytest.fixture
+def stand_in(request, tmp_path):
+    made = []
+
+    def start(**options):
+        made.append(StandIn(pathlib.Path(request.config.getoption("--netlab")).resolve(), tmp_path / f"aws{len(made)}", **options))
+        return made[-1]
+    yield start
+    for each in made:
+        each.close()
+
+
+def test_recipes(stand_in):
+    """An evening: price, raise, launch, check, audit, end, remove; exit codes say what happened."""
+    cloud = stand_in(delay=0.05, lag=0.05)
+    planned = cloud.run("lab", "--dry-run", expect=2).stdout
+    assert "+ vpc/main" in planned and "the bastion then costs $2.8" in planned and cloud.list("lab") == []
+    assert "$38.69 a month" in cloud.run("lab", "--dry-run", "--nat", "gateway", expect=2).stdout
+    ssh = ("--ssh", "2001:db8::1/128")
+    cloud.run("lab", "--yes", *ssh, expect=2)
+    cloud.run("lab", "--yes", *ssh, expect=0)
+    assert "+ instance/talos-node-3  $0/h (t4g.small" in cloud.run("talos-launch", "--count", "3", "--dry-run", expect=2).stdout
+    launched = cloud.run("talos-launch", "--count", "3", "--yes", expect=2).stdout
+    assert "talos-node-3" in launched and "10.20.13.13" in launched
+    checked = cloud.run("cost-check").stdout
+    assert "an experiment of 3 nodes for 3 h costs" in checked
+    calls = {call["action"] for call in cloud.ask("calls")}
+    assert "GetCostAndUsage" not in calls
+    report = cloud.folder / "audit"
+    audited = cloud.run("audit", "--report", str(report), expect=0).stdout
+    assert "Nothing is public" in audited
+    assert json.loads((cloud.folder / "audit.json").read_text())["clean"] is True
+    assert "talos" in cloud.run("teardown", "--session", expect=2).stdout  # without --yes it only tells
+    cloud.run("teardown", "--session", "--yes", expect=2)
+    assert not [line for line in cloud.list("lab") if line.startswith("instance talos")]
+    gone = cloud.run("teardown", "--all", "--yes", expect=2).stdout
+    assert "nothing of lab lab is left in 2 regions: $0.00 a month" in gone
+    assert cloud.list("lab") == []
+    cloud.run("teardown", "--all", "--yes", expect=0)
+
+
+@pytest.mark.needs("aws")
+def test_awscli_sees_the_same(stand_in):
+    """awscli signs and encodes on its own: both clients see what the other made."""
+    cloud = stand_in(delay=0.02)
+    cloud.run("lab", "--yes", expect=2)
+    cloud.run("talos-launch", "--count", "2", "--yes", expect=2)
+    mine = "Name=tag:netlab:lab,Values=lab"
+    assert cloud.aws("ec2", "describe-vpcs", "--filters", mine)["Vpcs"][0]["CidrBlock"] == "10.20.0.0/16"
+    subnets = cloud.aws("ec2", "describe-subnets", "--filters", mine)["Subnets"]
+    assert sorted(s["CidrBlock"] for s in subnets) == ["10.20.1.0/24", "10.20.13.0/24"]
+    groups = {g["GroupName"]: g for g in cloud.aws("ec2", "describe-security-groups", "--filters", mine)["SecurityGroups"]}
+    pairs = [p["UserIdGroupPairs"][0]["GroupId"] for p in groups["bastion-sg"]["IpPermissions"] if p["UserIdGroupPairs"]]
+    assert pairs == [groups["talos-nodes-sg"]["GroupId"]]
+    nodes = [i for r in cloud.aws("ec2", "describe-instances", "--filters", "Name=tag:netlab:session,Values=yes")["Reservations"] for i in r["Instances"]]
+    assert sorted(n["PrivateIpAddress"] for n in nodes) == ["10.20.13.11", "10.20.13.12"]
+    assert all(n["MetadataOptions"]["HttpTokens"] == "required" and n["State"]["Name"] == "running" for n in nodes)
+    template = cloud.aws("ec2", "describe-launch-template-versions", "--launch-template-name", "lab-bastion")["LaunchTemplateVersions"][0]["LaunchTemplateData"]
+    assert template["CreditSpecification"] == {"CpuCredits": "standard"}
+    assert [i["DeviceIndex"] for i in template["NetworkInterfaces"]] == [0, 1]
+    scaling = cloud.aws("autoscaling", "describe-auto-scaling-groups")["AutoScalingGroups"]
+    assert [g["AutoScalingGroupName"] for g in scaling] == ["tf-asg"]
+    actions = cloud.aws("autoscaling", "describe-scheduled-actions", "--auto-scaling-group-name", "tf-asg")["ScheduledUpdateGroupActions"]
+    assert sorted((a["Recurrence"], a["TimeZone"], a["DesiredCapacity"]) for a in actions) == [
+        ("0 18 * * *", "Europe/Dublin", 1), ("0 23 * * *", "Europe/Dublin", 0)]
+    assert sorted(r["RoleName"] for r in cloud.aws("iam", "list-roles", "--path-prefix", "/netlab/lab/")["Roles"]) == ["lab-bastion", "lab-reaper"]
+    made = cloud.aws("ec2", "create-network-interface", "--subnet-id", next(s["SubnetId"] for s in subnets if s["CidrBlock"] == "10.20.13.0/24"))
+    eni = made["NetworkInterface"]["NetworkInterfaceId"]
+    refused = cloud.run("teardown", "--all", "--yes", expect=1).stdout
+    assert eni in refused and "nothing was deleted" in refused
+    cloud.aws("ec2", "delete-network-interface", "--network-interface-id", eni)
+    cloud.run("teardown", "--all", "--yes", expect=2)
+
+
+def test_killed_at_random_points(stand_in):
+    """Fifty kills while requests are throttled and answers are lost: nothing twice, nothing left, round after round."""
+    cloud = stand_in(delay=0.15, lag=0.1)
+    dice = random.Random(20261121)
+    kills = 0
+
+    def phase(*command):
+        """Killed six times where chance has it, and started again until it is done."""
+        nonlocal kills
+        here = survived = 0
+        while True:
+            child = subprocess.Popen(cloud.command(*command), env=environment(cloud.endpoint, cloud.home), stdout=subprocess.PIPE,
+                                     stderr=subprocess.STDOUT, cwd=cloud.folder)
+            try:
+                out = child.communicate(timeout=0.03 + dice.random() * 0.5 if here < 6 else 120)[0]
+            except subprocess.TimeoutExpired:
+                child.send_signal(signal.SIGKILL)
+                child.communicate()
+                kills, here = kills + 1, here + 1
+                continue
+            if child.returncode in (0, 2):
+                return
+            survived += 1
+            assert survived < 20, out.decode()
+
+    while kills < 50:
+        cloud.ask("set", lose=0.03, throttle=0.3)
+        phase("lab", "--yes")
+        cloud.ask("set", lose=0, throttle=0)
+        cloud.run("lab", "--dry-run", expect=0)
+        raised = cloud.list("lab")
+        assert len(raised) == len(set(raised)) == 17, raised
+        cloud.ask("set", lose=0.03, throttle=0.3)
+        phase("talos-launch", "--count", "3", "--yes")
+        nodes = [line.strip() for line in cloud.list("lab") if line.startswith("instance talos-node")]
+        assert nodes == [f"instance talos-node-{n}" for n in (1, 2, 3)]
+        phase("teardown", "--all", "--yes")
+        cloud.ask("set", lose=0, throttle=0)
+        cloud.run("teardown", "--all", "--yes")
+        assert cloud.list("lab") == []
+
+
+def test_credentials_say_why(stand_in):
+    cloud = stand_in()
+    expired = cloud.run("lab", "--dry-run", expect=1, AWS_ACCESS_KEY_ID="AKIDOLD").stdout
+    assert "have expired" in expired and "export new AWS_ACCESS_KEY_ID" in expired
+    assert "another one is refused" in cloud.run("lab", "--help", expect=0).stdout
+    wrong = cloud.run("lab", "--yes", "--account", "999999999999", expect=1).stdout
+    assert "the credentials are of account 123456789012" in wrong
+    cloud.ask("deny", action="ec2:CreateVpc")
+    denied = cloud.run("lab", "--yes", expect=1).stdout
+    assert '"Action":"ec2:CreateVpc"' in denied and cloud.list("lab") == []
+
+
+@pytest.mark.needs("aws")
+def test_requests_are_botocores(request, tmp_path):
+    """Every action of EC2, Auto Scaling, IAM and STS that Debian's botocore knows: its bytes are netlab's bytes."""
+    import sys
+    sys.path.insert(0, "/usr/lib/python3/dist-packages")
+    from awscli.botocore import loaders, model, serialize, xform_name
+    calls, wanted = [], {}
+
+    def sample(shape, depth=0):
+        """A value for every member, and the same in snake_case."""
+        if depth > 4:
+            return None
+        kind = shape.type_name
+        if kind == "structure":
+            theirs, ours = {}, {}
+            for name, member in shape.members.items():
+                value = sample(member, depth + 1)
+                if value is not None and not (name == "Tags" and member.type_name != "list"):
+                    theirs[name], ours[xform_name(name)] = value
+            return (theirs, ours) if theirs else None
+        if kind == "list":
+            value = sample(shape.member, depth + 1)
+            return ([value[0]], [value[1]]) if value is not None else None
+        plain = {"string": "a b&ü", "character": "c", "boolean": True, "integer": 7, "long": 7, "float": 1.5, "double": 1.5}.get(kind)
+        return (plain, plain) if plain is not None else None
+
+    loader = loaders.Loader()
+    for service in ("ec2", "autoscaling", "iam", "sts"):
+        described = model.ServiceModel(loader.load_service_model(service, "service-2"), service)
+        writer = serialize.create_serializer(described.metadata["protocol"], include_validation=False)
+        for name in described.operation_names:
+            operation = described.operation_model(name)
+            value = sample(operation.input_shape) if operation.input_shape else None
+            theirs, ours = value or ({}, {})
+            wanted[f"{service}.{name}"] = {key: str(text).lower() if isinstance(text, bool) else str(text)
+                                           for key, text in writer.serialize_to_request(theirs, operation)["body"].items()}
+            calls.append({"service": service, "action": xform_name(name), "input": ours})
+    got = {}
+
+    class Echo(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["content-length"])).decode()
+            fields = dict(urllib.parse.parse_qsl(body, keep_blank_values=True))
+            scope = self.headers["authorization"].split("Credential=")[1].split("/")[3]
+            got[f"{scope}.{fields['Action']}"] = fields
+            answer = b"<R/>"
+            self.send_response(200)
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_):
+            pass
+
+    echo = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    threading.Thread(target=echo.serve_forever, daemon=True).start()
+    (tmp_path / "calls.json").write_text(json.dumps(calls))
+    (tmp_path / "send.lua").write_text("""
+local netlab = require "netlab"
+local aws = netlab.aws.client { region = "eu-west-1" }
+netlab.main(function()
+  for _, call in ipairs(netlab.json.decode(netlab.fs.read "calls.json")) do
+    local got, err = aws:call(call.service, call.action, call.input)
+    if not got then print(call.action .. ": " .. err.message) end
+  end
+end)
+""")
+    binary = pathlib.Path(request.config.getoption("--netlab")).resolve()
+    done = subprocess.run([str(binary), "run", "send.lua"], cwd=tmp_path, env=environment(f"http://127.0.0.1:{echo.server_port}", tmp_path),
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, text=True)
+    echo.shutdown()
+    assert done.returncode == 0, done.stdout
+    missing = sorted(set(wanted) - set(got))
+    assert not missing, (missing[:5], done.stdout[-2000:])
+    wrong = []
+    for name, fields in wanted.items():
+        ours = {key: value for key, value in got[name].items()}
+        for key in set(fields) | set(ours):
+            # A token that the caller leaves out is made, and the older botocore does not know all of them.
+            if not key.endswith("ClientToken") and ours.get(key) != fields.get(key):
+                wrong.append(f"{name}: {key}: botocore {fields.get(key)!r}, netlab {ours.get(key)!r}")
+    assert len(wanted) > 700
+    assert not wrong, "\n".join(wrong[:40]) + f"\n{len(wrong)} in all"
+
+
+@pytest.mark.skipif(not shutil.which("moto_server"), reason="moto_server is not installed here: the stand-in is the judge")
+def test_moto_agrees(request, tmp_path):
+    """The happy path against an implementation that we did not write."""
+    process = subprocess.Popen(["moto_server", "-H", "127.0.0.1", "-p", "0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        for line in process.stdout:
+            if "Running on" in line:
+                endpoint = line.split()[-1].strip()
+                break
+        (tmp_path / "ask.lua").write_text("""
+local netlab = require "netlab"
+local aws = netlab.aws.client { region = "eu-west-1" }
+netlab.main(function()
+  local made = assert(aws.ec2:create_vpc { cidr_block = "10.1.0.0/16", tag_specifications = { { resource_type = "vpc", tags = { a = "b" } } } })
+  local found = assert(aws.ec2:describe_vpcs { filters = { ["tag:a"] = "b" } })
+  assert(#found.vpcs == 1 and found.vpcs[1].vpc_id == made.vpc.vpc_id and found.vpcs[1].is_default == false)
+  assert(aws.iam:create_role { role_name = "r", assume_role_policy_document = "{}" })
+  assert(assert(aws.iam:list_roles {}).roles[1].role_name == "r")
+  assert(aws.ec2:delete_vpc { vpc_id = made.vpc.vpc_id })
+end)
+""")
+        binary = pathlib.Path(request.config.getoption("--netlab")).resolve()
+        done = subprocess.run([str(binary), "run", "ask.lua"], cwd=tmp_path, env=environment(endpoint, tmp_path), stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=60, text=True)
+        assert done.returncode == 0, done.stdout
+    finally:
+        process.terminate()
+        process.wait(20)
