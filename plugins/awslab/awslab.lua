@@ -186,8 +186,9 @@ local function outputs(self, r)
     out[key] = raw[kinds[key:match "^[^/]+"].id]
   end
   local b = self.options.bastion
-  if b and r.live["network_interface/bastion-public"] then
-    local six = r.live["network_interface/bastion-public"].ipv6_addresses
+  local outer = r.live["network_interface/bastion-public"] or r.live["network_interface/bastion"]
+  if b and outer then
+    local six = outer.ipv6_addresses
     out.bastion_ipv6 = six and six[1] and six[1].ipv6_address or nil
     out.bastion_ip = b.address
   end
@@ -580,6 +581,15 @@ lab.inventory = guarded(function(self, options)
   return inventory.take(begin(self), options)
 end)
 
+---The regions that are enabled in the account.
+lab.regions = guarded(function(self)
+  local out = {}
+  for i, r in ipairs(begin(self):call("ec2", "describe_regions", {}).regions) do
+    out[i] = r.region_name
+  end
+  return out
+end)
+
 ---What has the lab's tag anywhere, and what it costs a month; empty after a teardown.
 lab.leftovers = guarded(function(self)
   local got = inventory.take(begin(self), { all_regions = true })
@@ -676,7 +686,7 @@ local function create(given)
 end
 
 local methods = {}
-for _, name in ipairs { "plan", "apply", "drift", "launch", "nodes", "reap", "destroy", "end_session", "start_bastion", "adopt", "inventory", "leftovers" } do
+for _, name in ipairs { "plan", "apply", "drift", "launch", "nodes", "reap", "destroy", "end_session", "start_bastion", "adopt", "inventory", "leftovers", "regions" } do
   methods[name] = function(self, given)
     return lab[name](self, given)
   end

@@ -166,14 +166,18 @@ function model.resources(o)
   if b then
     local groups = {}
     for i, g in ipairs(b.groups) do groups[i] = "security_group/" .. g end
+    -- Where both its sides lie in one subnet, one interface is enough.
+    local both = b.subnet ~= b.public_subnet
     local function interface(name, subnet, spec)
       local needs = { "subnet/" .. subnet }
       for _, g in ipairs(groups) do needs[#needs + 1] = g end
       spec.subnet, spec.groups, spec.forward = "subnet/" .. subnet, groups, o.nat == "instance"
       add("network_interface", name, spec, needs)
     end
-    interface("bastion-public", b.public_subnet, { ipv6 = o.subnets[b.public_subnet].ipv6 })
-    interface("bastion", b.subnet, { address = b.address })
+    if both then
+      interface("bastion-public", b.public_subnet, { ipv6 = o.subnets[b.public_subnet].ipv6 })
+    end
+    interface("bastion", b.subnet, { address = b.address, ipv6 = not both and o.subnets[b.subnet].ipv6 or nil })
   end
   if o.nat == "gateway" then
     add("elastic_ip", "nat", {}, { "internet_gateway/main" }, { hourly = price "public_ipv4", note = "public IPv4 address" })
@@ -218,7 +222,8 @@ function model.resources(o)
     add("instance_profile", o.name .. "-bastion", { role = "role/" .. o.name .. "-bastion" }, { "role/" .. o.name .. "-bastion" })
     local spec = {
       type = b.type, image = b.image, disk = gib(b.disk), user_data = userdata.bastion(o), profile = o.name .. "-bastion", key = b.key and o.name or nil,
-      interfaces = { "network_interface/bastion-public", "network_interface/bastion" }, display = b.name,
+      interfaces = b.subnet ~= b.public_subnet and { "network_interface/bastion-public", "network_interface/bastion" } or { "network_interface/bastion" },
+      display = b.name,
     }
     local needs = { "network_interface/bastion-public", "network_interface/bastion", "instance_profile/" .. o.name .. "-bastion", "security_rules/" .. b.groups[1] }
     if b.key then needs[#needs + 1] = "key_pair/" .. o.name end
@@ -238,6 +243,7 @@ end
 function model.nodes(o, count, options)
   local n, all = o.nodes, {}
   local needs, groups = { "subnet/" .. n.subnet }, {}
+  local outer = o.bastion and o.bastion.subnet ~= o.bastion.public_subnet and "network_interface/bastion-public" or "network_interface/bastion"
   for i, g in ipairs(n.groups) do
     groups[i] = "security_group/" .. g
     needs[#needs + 1] = groups[i]
@@ -256,8 +262,8 @@ function model.nodes(o, count, options)
       disk = { hourly = prices.of(o.region, "gp3_gb_month", o.refreshed) * gib(n.disk) / prices.month, session = true, note = n.disk .. " gp3" } }
   end
   if o.nat == "instance" and options.public_address ~= false then
-    all[#all + 1] = { kind = "elastic_ip", name = "bastion", key = "elastic_ip/bastion", session = true, needs = { "network_interface/bastion-public" },
-      spec = { interface = "network_interface/bastion-public" }, cost = { hourly = prices.of(o.region, "public_ipv4", o.refreshed), session = true, note = "public IPv4 address of the NAT instance, while nodes run" } }
+    all[#all + 1] = { kind = "elastic_ip", name = "bastion", key = "elastic_ip/bastion", session = true, needs = { outer },
+      spec = { interface = outer }, cost = { hourly = prices.of(o.region, "public_ipv4", o.refreshed), session = true, note = "public IPv4 address of the NAT instance, while nodes run" } }
   end
   return all
 end

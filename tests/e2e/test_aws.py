@@ -206,6 +206,19 @@ def test_killed_at_random_points(stand_in):
         assert cloud.list("lab") == []
 
 
+def test_fleet(stand_in):
+    """One declaration in several regions at once; one that is not enabled is told, the others are raised and removed."""
+    cloud = stand_in(delay=0.02)
+    regions = ("--regions", "eu-west-1,us-east-1,ap-east-1")
+    planned = cloud.run("fleet", *regions, "--dry-run", expect=2).stdout
+    assert "ap-east-1        not enabled" in planned and cloud.list("lab-eu-west-1") == []
+    cloud.run("fleet", *regions, "--yes", expect=2)
+    assert [line for line in cloud.list("lab-us-east-1") if line.startswith("instance")]
+    cloud.run("fleet", *regions, "--yes", expect=0)
+    cloud.run("fleet", *regions, "--down", "--yes", expect=2)
+    assert cloud.list("lab-eu-west-1") == cloud.list("lab-us-east-1") == []
+
+
 def test_credentials_say_why(stand_in):
     cloud = stand_in()
     expired = cloud.run("lab", "--dry-run", expect=1, AWS_ACCESS_KEY_ID="AKIDOLD").stdout
@@ -259,6 +272,7 @@ def test_requests_are_botocores(request, tmp_path):
 
     class Echo(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def do_POST(self):
             body = self.rfile.read(int(self.headers["content-length"])).decode()

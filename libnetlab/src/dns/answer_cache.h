@@ -32,6 +32,7 @@ struct cached_answer {
   std::uint8_t group = 0, bits = 0;
   bool referenced = false;  // since the clock's hand last passed
   bool local_start = false; // begins with a CNAME of the recipe, so that it is good for one snapshot only
+  bool aliased = false;     // holds a CNAME, whose target filters look at
   bool renewing = false;
   std::uint8_t hits = 0;
 

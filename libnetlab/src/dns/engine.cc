@@ -241,7 +241,8 @@ std::size_t engine::impl::answer(const request& from, query& q, boot_time now, b
       return put_cached(c, out, *hit, 0, config.stale_ttl);
     }
   }
-  if (auto failed = failures.find(open_question::make_map_key(key)); failed != failures.end()) {
+  if (auto failed = failures.empty() ? failures.end() : failures.find(open_question::make_map_key(key));
+      failed != failures.end()) {
     if (now < failed->second.until) {
       ++counts.failures;
       told.outcome = query_outcome::failed;
@@ -368,21 +369,19 @@ std::size_t engine::impl::answer_blocked(const reply_context& c, const policy& p
 
 std::vector<name> engine::impl::targets_of(const cached_answer& answer) {
   std::vector<name> out;
-  if (answer.counts[0] == 0) return out;
+  if (!answer.aliased) return out;
   // The body's pointers count from the start of a whole message, so one is made for reading.
-  scratch.assign(header_size, 0);
-  scratch[5] = 1;
-  put16(scratch.data() + 6, answer.counts[0]);
-  put16(scratch.data() + 8, answer.counts[1]);
-  put16(scratch.data() + 10, answer.counts[2]);
-  auto qname = answer.qname();
-  scratch.insert(scratch.end(), qname.begin(), qname.end());
+  byte_vector message_bytes(header_size);
+  message_bytes[5] = 1;
+  for (std::size_t i = 0; i < 3; ++i) put16(message_bytes.data() + 6 + 2 * i, answer.counts[i]);
+  auto add = [&](byte_view more) { message_bytes.insert(message_bytes.end(), more.begin(), more.end()); };
+  add(answer.qname());
   std::uint8_t rest[4];
   put16(rest, answer.type);
   put16(rest + 2, class_in);
-  scratch.insert(scratch.end(), rest, rest + 4);
-  scratch.insert(scratch.end(), answer.body().begin(), answer.body().end());
-  auto whole = decode(scratch);
+  add(rest);
+  add(answer.body());
+  auto whole = decode(message_bytes);
   if (!whole) return out;
   for (const auto& r : whole->answers)
     if (r.type == rtype::cname)

@@ -141,7 +141,7 @@ struct engine::impl {
   std::unordered_map<std::string, failure> failures;
   boot_time failures_swept{};
   std::vector<name> bootstrap_names;
-  byte_vector scratch;
+  byte_vector scratch = byte_vector(max_message);
   // What validation needs to know beside the reply, by flights of its own; equal questions share one.
   struct lookup {
     question asked;

@@ -140,7 +140,6 @@ void engine::impl::remove_private(reply_chain& chain, const open_question& q) {
 
 answer_cache::owned engine::impl::make_answer(const open_question& q, const reply_chain& chain,
                                               boot_time now) {
-  scratch.resize(max_message);
   message_writer w(scratch);
   std::vector<std::uint16_t> offsets;
   w.ttl_offsets = &offsets;
@@ -164,6 +163,9 @@ answer_cache::owned engine::impl::make_answer(const open_question& q, const repl
   made->ttl = chain.ttl == 0 && (chain.negative || floor == 0) ? 0 : bounded(chain.ttl);
   for (const auto& r : q.prefix) made->ttl = std::min(made->ttl, r.ttl);
   made->local_start = !q.prefix.empty();
+  auto is_alias = [](const record& r) { return r.type == rtype::cname; };
+  made->aliased = std::any_of(q.prefix.begin(), q.prefix.end(), is_alias) ||
+                  std::any_of(chain.answers.begin(), chain.answers.end(), is_alias);
   made->checked_generation = now_valid->generation;
   return made;
 }
@@ -173,7 +175,8 @@ void engine::impl::reply_to(const open_question& q, const waiter& w, const cache
   late_reply out{w.client, w.local, w.interface, w.stream, w.token, {}};
   reply_context c{w.asked,     limit_of(w.asked, w.stream), config.udp_size, secret, w.client.address,
                   seconds(now)};
-  out.bytes.resize(c.limit);
+  // The room that an answer may take is written once, not made anew for each.
+  auto room = byte_span(scratch).first(c.limit);
   std::size_t size = 0;
   told = {!answer ? query_outcome::failed
           : stale ? query_outcome::stale
@@ -181,7 +184,7 @@ void engine::impl::reply_to(const open_question& q, const waiter& w, const cache
           w.policy, no_list};
   if (!answer) {
     ++counts.failures;
-    size = put_empty(c, out.bytes, 0, failure_rcode, trouble);
+    size = put_empty(c, room, 0, failure_rcode, trouble);
   } else {
     const auto& rules = now_valid->policies[w.policy < now_valid->policies.size() ? w.policy : 0];
     std::optional<std::uint16_t> list;
@@ -189,13 +192,13 @@ void engine::impl::reply_to(const open_question& q, const waiter& w, const cache
         rules.filter->match(q.qname.wire(), rules.lists).action != filter_action::allow)
       list = blocked_target(*answer, rules);
     if (list)
-      size = answer_blocked(c, rules, *list, out.bytes);
+      size = answer_blocked(c, rules, *list, room);
     else
-      size = put_cached(c, out.bytes, *answer, 0, stale ? config.stale_ttl : 0);
+      size = put_cached(c, room, *answer, 0, stale ? config.stale_ttl : 0);
     if (stale) ++counts.stale;
-    if (size > 3 && (out.bytes[2] & 2)) ++counts.truncated;
+    if (size > 3 && (room[2] & 2)) ++counts.truncated;
   }
-  out.bytes.resize(size);
+  out.bytes.assign(room.begin(), room.begin() + static_cast<std::ptrdiff_t>(size));
   if (sink && size > 3 && !w.trusted)
     sink->note({w.asked.qname(), w.client.address, now, now - w.came, w.asked.type,
                 static_cast<std::uint16_t>(out.bytes[3] & flag::rcode_mask), told.list, told.outcome,

@@ -78,6 +78,7 @@ std::vector<upstream_health> forwarder::health() const {
 std::vector<std::size_t> forwarder::ranked(std::uint8_t group, boot_time now) {
   auto& servers = groups_[group];
   std::vector<std::size_t> out(servers.size());
+  if (out.size() == 1) return out;
   for (std::size_t i = 0; i < out.size(); ++i) out[i] = i;
   std::stable_sort(out.begin(), out.end(), [&](std::size_t a, std::size_t b) {
     const auto &x = servers[a], &y = servers[b];

@@ -42,7 +42,7 @@ logged_query row_of(const query_row& head, const std::uint8_t* row, const query_
   return out;
 }
 
-result<std::string> read_whole(const std::string& path) {
+result<std::string> read_segment(const std::string& path) {
   auto file = open_file::open(path);
   if (!file) return tl::unexpected(file.error());
   std::string out((*file)->size(), '\0');
@@ -62,7 +62,7 @@ result<log_reading> read_query_log(const std::string& folder, const log_position
   out.end = from;
   for (const auto& s : *segments) {
     if (s.number < from.segment) continue;
-    auto text = read_whole(folder + "/" + segment_name(s.number));
+    auto text = read_segment(folder + "/" + segment_name(s.number));
     if (!text) {
       if (text.error().code == errc::not_found) continue; // it has just gone, being the oldest
       return tl::unexpected(text.error());

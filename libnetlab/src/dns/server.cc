@@ -136,11 +136,16 @@ struct server::impl {
               r.token = stream;
               return answer(r, world.clock.now(), out);
             },
-            [this] { pump(); }) {
+            [this] { pump(); }),
+        late(w, config.name) {
     resolver.observe(config.sink);
     if (config.hook)
       hook = std::make_unique<hook_desk>(
-          w, resolver, config, [this](const late_reply& r) { send_late(r); }, [this] { pump(); });
+          w, resolver, config,
+          [this](const late_reply& r) {
+            send_late({&r, 1});
+          },
+          [this] { pump(); });
   }
   ~impl() { self.reset(); }
 
@@ -246,7 +251,7 @@ struct server::impl {
       for (auto& t : todo.transmissions) links.send(std::move(t));
       if (!todo.transmissions.empty()) links.flush();
       for (auto attempt : todo.closed) links.close(attempt);
-      for (const auto& r : todo.replies) send_late(r);
+      send_late(todo.replies);
       for (const auto& h : todo.health) {
         if (h.up)
           world.log(msg_upstream_up, config.name + ": " + h.upstream + " answers again");
@@ -275,12 +280,32 @@ struct server::impl {
     bogus_unsaid = 0;
   }
 
-  void send_late(const late_reply& r) {
-    if (r.token & bootstrap_token) return on_bootstrap(r);
-    if (r.token & asked_token) return on_asked(r);
-    if (r.token & hook_desk::token_mark) return hook->on_rewritten(r);
-    if (r.stream) return streams.reply(r.token, r.bytes);
-    (void)listeners[r.token]->udp->send(datagram{r.client, r.local, r.interface, r.bytes});
+  // Datagrams that leave by one socket leave together.
+  void send_late(std::span<const late_reply> all) {
+    std::size_t count = 0;
+    std::uint64_t way = 0;
+    auto flush = [&] {
+      if (count > 0) (void)listeners[way]->udp->send(std::span<const datagram>(outgoing.data(), count));
+      count = 0;
+    };
+    for (const auto& r : all) {
+      // What these call may send as well.
+      if (r.token & (bootstrap_token | asked_token | hook_desk::token_mark)) flush();
+      if (r.token & bootstrap_token) {
+        on_bootstrap(r);
+      } else if (r.token & asked_token) {
+        on_asked(r);
+      } else if (r.token & hook_desk::token_mark) {
+        hook->on_rewritten(r);
+      } else if (r.stream) {
+        streams.reply(r.token, r.bytes);
+      } else {
+        if (count == batch_size || r.token != way) flush();
+        way = r.token;
+        outgoing[count++] = {r.client, r.local, r.interface, r.bytes};
+      }
+    }
+    flush();
   }
 
   void arm() {

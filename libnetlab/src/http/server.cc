@@ -109,10 +109,10 @@ void server::accept(std::unique_ptr<stream> client) {
     keep_ticking();
   };
   if (draining_) return;
-  if (connections_.size() >= options_.limits.connections)
+  if (connections_.size() + sessions_.size() >= options_.limits.connections)
     return turn_away(counters_.connection_limit, messages::connection_limit,
-                     address.to_string() + " was turned away: " + std::to_string(connections_.size()) +
-                         " connections are open");
+                     address.to_string() + " was turned away: " +
+                         std::to_string(connections_.size() + sessions_.size()) + " connections are open");
   auto& held = per_client_[address];
   if (held >= options_.limits.connections_per_client)
     return turn_away(counters_.client_limit, messages::client_limit,
@@ -128,13 +128,18 @@ void server::accept(std::unique_ptr<stream> client) {
 }
 
 void server::accept_http2(std::unique_ptr<stream> client, byte_view first) {
+  ++per_client_[client->peer().address]; // it was counted as a connection until now
   auto made = std::make_shared<http2_session>(*this, std::move(client));
   sessions_.emplace(made.get(), made);
   made->start(first);
 }
 
 void server::remove(http2_session& gone) {
-  sessions_.erase(&gone);
+  auto it = sessions_.find(&gone);
+  if (it == sessions_.end()) return;
+  auto held = per_client_.find(gone.client());
+  if (held != per_client_.end() && --held->second == 0) per_client_.erase(held);
+  sessions_.erase(it);
   check_drained();
 }
 

@@ -30,7 +30,7 @@ public:
   result<endpoint> listen(const listen_options& options) override;
   void accept(std::unique_ptr<stream> client) override;
   void drain(std::function<void()> done) override;
-  std::size_t connections() const override { return connections_.size(); }
+  std::size_t connections() const override { return connections_.size() + sessions_.size(); }
 
   // For its connections.
   const http_limits& limits() const { return options_.limits; }
