@@ -303,6 +303,12 @@ public:
     return words[static_cast<std::size_t>(logging.privacy)];
   }
 
+  void settle() override {
+    if (!gather_) return;
+    renew_names();
+    for (auto& w : workers_) on(*w, [](dns::server&) { return true; });
+  }
+
   std::optional<endpoint> own_endpoint() const override {
     for (const auto& e : endpoints()) {
       if (e.protocol != "udp" || e.local.port == 0) continue;
@@ -541,13 +547,15 @@ private:
   void leases_changed() {
     if (gather_) return;
     auto wait = std::max<duration>(gather_leases, 10 * last_build_);
-    gather_ = host_->world().scheduler.after(wait, [this] {
-      gather_ = {};
-      auto begun = host_->world().clock.now();
-      dynamic_ = leased_names();
-      last_build_ = host_->world().clock.now() - begun;
-      give_out();
-    });
+    gather_ = host_->world().scheduler.after(wait, [this] { renew_names(); });
+  }
+
+  void renew_names() {
+    gather_ = {};
+    auto begun = host_->world().clock.now();
+    dynamic_ = leased_names();
+    last_build_ = host_->world().clock.now() - begun;
+    give_out();
   }
 
   // Who has which address, by reservations and leases.

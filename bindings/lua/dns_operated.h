@@ -19,6 +19,8 @@ class dns_operated {
 public:
   virtual ~dns_operated() = default;
   virtual bool is_running() const = 0;
+  // Names that the recipe set and leases that came count from here on, with every worker. Waits for them.
+  virtual void settle() = 0;
   // Where it answers by UDP, as this machine reaches it; nothing while it has no endpoint.
   virtual std::optional<endpoint> own_endpoint() const = 0;
   // How a question of that client would be answered now, step by step (dns_why.h).

@@ -64,6 +64,7 @@ std::vector<dns::upstream> usual_servers(host& h) {
   for (const auto& o : h.graph().objects())
     if (auto* s = dynamic_cast<dns_operated*>(o.get()); s && s->is_running())
       if (auto at = s->own_endpoint()) {
+        s->settle();
         dns::upstream u;
         u.address = *at;
         u.text = at->to_string();

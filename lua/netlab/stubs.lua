@@ -166,6 +166,26 @@ function handle_dhcp_server:leases() end
 ---@return netlab.error? err
 function handle_dhcp_server:drop_lease(ip) end
 
+---Names that the recipe sets and removes while it runs.
+---@class netlab.dns.names
+local handle_dns_names = {}
+
+---Gives a name its records, instead of those it had: an address, a list of them, or { a, aaaa, cname, txt, srv, mx, ptr, caa, ns, ttl }. A name of the recipe's own records is not taken over.
+---@param name string without a dot: in the server's domain
+---@param records any
+---@return boolean? ok
+---@return netlab.error? err # "conflict" when the recipe holds the name
+function handle_dns_names:set(name, records) end
+
+---Takes a name away.
+---@param name string
+---@return boolean known # whether it was there
+function handle_dns_names:remove(name) end
+
+---The names that are set.
+---@return string[]
+function handle_dns_names:list() end
+
 ---What was read of a Pi-hole's folder.
 ---@class netlab.dns.pihole
 local handle_dns_pihole = {}
@@ -569,6 +589,15 @@ function netlab.dhcp.proxy(options) end
 ---@return netlab.dhcp.server
 function netlab.dhcp.server(options) end
 
+---@class netlab.dns.names.options
+---@field name? string how messages and commands call it
+---@field ttl? string of its records, unless they say otherwise (default "60s")
+
+---Names that the recipe sets and removes while it runs, for the DNS servers that are given them.
+---@param options netlab.dns.names.options
+---@return netlab.dns.names
+function netlab.dns.names(options) end
+
 ---@class netlab.dns.pihole.options
 ---@field name? string how messages and commands call it
 ---@field path? string its folder, with gravity.db; it is only read (default "/etc/pihole")
@@ -629,7 +658,13 @@ function netlab.dns.pihole(options) end
 ---@class netlab.dns.server.options.groups
 ---@field clients? string[] addresses, networks, MAC addresses, and names of nodes and leases
 ---@field lists? string[] names of the lists that count; all unless given
+---@field safe_search? "off"|"moderate"|"strict" instead of the server's
 ---@field schedule? netlab.dns.server.options.groups.schedule[] other lists at some hours; the first entry that holds counts
+
+---@class netlab.dns.server.options.log
+---@field retention? string how long queries are kept (default "30d")
+---@field max_size? string how much of the disk they may take (default "64MiB")
+---@field privacy? "all"|"hide_domains"|"hide_clients"|"anonymous" what of a query is kept: everything, not the name, neither name nor client, or no rows at all but only how many (default "all")
 
 ---@class netlab.dns.server.options
 ---@field name? string how messages and commands call it
@@ -641,6 +676,8 @@ function netlab.dns.pihole(options) end
 ---@field domain? string ours: never forwarded, and added to bare names; the network's domain unless given
 ---@field records? table<string, string|string[]|netlab.dns.server.options.records> names of the recipe: an address, a list of them, or { a, aaaa, cname, txt, srv, mx, ptr, caa, ns, ttl }; a name without a dot lies in the domain, "*.apps.lab.internal" is a wildcard
 ---@field hosts? string|string[] hosts files, read again when they change
+---@field zones? table<string, string> zones that are answered from master files (RFC 1035 §5), read again when they change: { ["example.org"] = "example.org.zone" }
+---@field names? netlab.dns.names|netlab.dns.names[] names that the recipe sets while it runs; its `records`, files and reservations come first, leases after them
 ---@field nodes? netlab.nodes|netlab.nodes[] machines whose names lead to their reserved addresses
 ---@field leases? netlab.dhcp.server|netlab.dhcp.server[] DHCP servers whose clients get names for as long as they hold a lease
 ---@field ttl? string of our own records, unless they say otherwise (default "5m")
@@ -666,7 +703,12 @@ function netlab.dns.pihole(options) end
 ---@field blocking? "null"|"nxdomain"|"nodata"|"refused"|string|string[] what a blocked name is answered with: 0.0.0.0 and ::, an error, nothing, or an address (default "null")
 ---@field blocking_ttl? string how long clients keep such an answer (default "2s")
 ---@field groups? table<string, netlab.dns.server.options.groups> whose lists count for whom; "everybody" is who is in no group
+---@field safe_search? "off"|"moderate"|"strict" search engines and video sites leave adult content out: Google, Bing, DuckDuckGo, YouTube and others; "moderate" differs for YouTube (default "off")
 ---@field pihole? netlab.dns.pihole a Pi-hole whose lists, domains, groups, clients and local records count as well
+---@field log? boolean|netlab.dns.server.options.log the query log, for netlab dns top, tail and why; kept in the state folder, and off without one (default true)
+---@field on_query? function asked before anything else about every query, { name, type, client, transport, node? }: returns nil to pass it on, an address or list of them, "refuse", "nxdomain", "nodata", or { a, aaaa, cname, txt, srv, mx, ptr, caa, ns, ttl, rcode, rewrite = name, delay }; without it no query waits for Lua
+---@field on_query_timeout? string how long a query waits for it (default "500ms")
+---@field on_query_default? "pass"|"refuse" what counts when it does not answer in time, fails, or too many wait (default "pass")
 
 ---The network's resolver: it knows the lab's names, keeps answers, and asks upstreams for the rest.
 ---@param options netlab.dns.server.options
@@ -885,6 +927,41 @@ function netlab.digest.hmac_sha256(key, text, raw) end
 ---@param text string
 ---@return string hex
 function netlab.digest.sha256(text) end
+
+---@class netlab.dns.probe.options
+---@field name string the name (required)
+---@field type? string the record type (default "A")
+---@field server? string|string[] who is asked, as in dns.server's `upstreams`; unless given, the recipe's own DNS server, and without one the system's
+---@field ca_file? string certificates that servers may show, instead of the system's
+---@field tcp? boolean ask plain servers by TCP (default false)
+---@field edns? boolean send an OPT record (default true)
+---@field dnssec? boolean ask for DNSSEC's records (DO) (default false)
+---@field recursion? boolean ask for recursion (RD) (default true)
+---@field retry_by_tcp? boolean ask again by TCP when an answer does not fit (default true)
+---@field timeout? string for everything (default "5s")
+
+---Asks one question and reports how the answer came.
+---@param options netlab.dns.probe.options
+---@return table? report # { rcode, flags, answers, authorities, edns?, extended_error?, server, transport, elapsed, steps, failure? }
+---@return netlab.error? err
+function netlab.dns.probe(options) end
+
+---@class netlab.dns.resolve.options
+---@field server? string|string[] who is asked, as in dns.server's `upstreams`; unless given, the recipe's own DNS server, and without one the system's
+---@field ca_file? string certificates that servers may show, instead of the system's
+---@field timeout? string for everything (default "5s")
+
+---Asks for the records of a name: those of the type at the end of its CNAMEs, none when it has no such record. A name that does not exist is an error with the code "not_found".
+---@param name string
+---@param type? string "A" unless given
+---@param options? netlab.dns.resolve.options
+---@return table[]? records # { name, type, ttl, data } each
+---@return netlab.error? err
+function netlab.dns.resolve(name, type, options) end
+
+---The addresses that netlab.dns.resolve asks unless it is told.
+---@return string[]
+function netlab.dns.servers() end
 
 ---Whether a value is an error of that code.
 ---@param err any

@@ -46,7 +46,7 @@ def why(lab, *words):
 
 def test_log_top_tail_and_why(lab, upstream, client):
     kid = lab.network.host("kid", "10.77.0.20/24")
-    server = lab.start("dns_operator")
+    server = lab.start("dns_operator", workers=1)
     until(lambda: answers(client, "text.example.org") == NULL, "the list is not used")
     assert answers(client, "www.example.org") == WWW
     assert answers(client, "www.example.org") == WWW
@@ -177,7 +177,7 @@ def test_zone_file(lab, upstream, client):
 
 def test_hook(lab, upstream, client):
     kid = lab.network.host("kid", "10.77.0.20/24")
-    server = lab.start("dns_operator", hook="true")
+    server = lab.start("dns_operator", hook=True)
     assert answers(client, "answered.hook.example") == ("NOERROR", ["10.77.0.99"])
     assert answers(client, "answered.hook.example", "A", SERVER, "+tcp") == ("NOERROR", ["10.77.0.99"])
     assert answers(client, "answered.hook.example", "AAAA") == ("NOERROR", [])

@@ -403,7 +403,8 @@ def test_readers_follow_and_leaving_does_not_end_it(lab, faulty, node):
     first.kill()
     first.wait()
     go.set()
-    assert second.communicate(timeout=60)[0] == content[900_000:]
+    assert second.stdout.read() == content[900_000:]
+    assert second.wait() == 0
     faulty.close()
     assert whole(node, f"/v2/team/app/blobs/{digest}", content)
     assert faulty.count(digest) == 1
@@ -479,7 +480,7 @@ def test_damaged_cache_is_repaired(lab, faulty, node):
     for path in (cache / "tags").iterdir():
         path.write_text('{"v1": {')
     netlab = lab.start("registry")
-    netlab.log.expect("NL-REG-002", 10)
+    assert any("NL-REG-002" in line for line in netlab.log.lines())
     for digest in (one, two):
         assert whole(node, f"/v2/team/app/blobs/{digest}", faulty.blobs[digest])
     got = node.curl("/v2/team/app/manifests/v1")

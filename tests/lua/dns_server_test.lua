@@ -57,7 +57,7 @@ netlab.http.server { listen = "127.0.0.1:5306", serve = { netlab.dns.server { li
     'recipe.lua:4: dns.server.upstreams: "1.1.1.1" is plain and "tls://9.9.9.9" is encrypted: the faster one would be asked, which drops the encryption without a word',
     'recipe.lua:5: dns.server.bootstrap: "tls://1.1.1.1": a bootstrap resolver is a plain one',
     'recipe.lua:6: dns.server.forward.10.0.0.0/33: prefix length "33" is not a number from 0 to 32',
-    'recipe.lua:7: dns.server.records.www.mx: MX record: expected "preference name"',
+    'recipe.lua:7: dns.server.records.www.mx: MX record: "mail" is no number up to 65535',
     'recipe.lua:8: dns.server.records.a..b: "a..b" is no domain name: a label is empty',
     "recipe.lua:9: dns.server.min_ttl: it is longer than max_ttl",
     'recipe.lua:10: dns.server: unknown option "upstream" (did you mean "upstreams"?)',

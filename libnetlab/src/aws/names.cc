@@ -470,56 +470,43 @@ UpdateBucketMetadataAnnotationTableConfiguration|PUT|?metadataAnnotationTable|an
 UpdateBucketMetadataInventoryTableConfiguration|PUT|?metadataInventoryTable|inventory_table_configuration:InventoryTableConfiguration
 UpdateBucketMetadataJournalTableConfiguration|PUT|?metadataJournalTable|journal_table_configuration:JournalTableConfiguration
 UpdateObjectEncryption|PUT|/{Key+}?encryption|object_encryption:ObjectEncryption UploadPart|PUT|/{Key+}|body:raw
-UploadPartCopy|PUT|/{Key+}|in>copy_part_result WriteGetObjectResponse|POST|/WriteGetObjectResponse|body:raw
-@headers abort_date abort_rule_id accept_ranges=x-amz-fwd-header-accept-ranges access_point_alias acl
+UploadPartCopy|PUT|/{Key+}|in>copy_part_result
+@headers abort_date abort_rule_id accept_ranges=accept-ranges access_point_alias acl
 annotation_directive=x-amz-object-annotation-directive archive_status bucket_arn
-bucket_key_enabled=x-amz-fwd-header-x-amz-server-side-encryption-bucket-key-enabled bucket_location_name
-bucket_location_type bucket_namespace bucket_region bypass_governance_retention
-cache_control=x-amz-fwd-header-cache-control checksum_algorithm=x-amz-sdk-checksum-algorithm
-checksum_crc32=x-amz-fwd-header-x-amz-checksum-crc32 checksum_crc32_c=x-amz-fwd-header-x-amz-checksum-crc32c
-checksum_crc64_nvme=x-amz-fwd-header-x-amz-checksum-crc64nvme checksum_md5=x-amz-fwd-header-x-amz-checksum-md5
-checksum_mode checksum_sha1=x-amz-fwd-header-x-amz-checksum-sha1
-checksum_sha256=x-amz-fwd-header-x-amz-checksum-sha256 checksum_sha512=x-amz-fwd-header-x-amz-checksum-sha512
-checksum_type checksum_xxhash128=x-amz-fwd-header-x-amz-checksum-xxhash128
-checksum_xxhash3=x-amz-fwd-header-x-amz-checksum-xxhash3 checksum_xxhash64=x-amz-fwd-header-x-amz-checksum-xxhash64
-client_token confirm_remove_self_bucket_access content_disposition=x-amz-fwd-header-content-disposition
-content_encoding=x-amz-fwd-header-content-encoding content_language=x-amz-fwd-header-content-language
-content_length=content-length content_md5=content-md5 content_range=x-amz-fwd-header-content-range
-content_type=x-amz-fwd-header-content-type copy_source copy_source_if_match copy_source_if_modified_since
-copy_source_if_none_match copy_source_if_unmodified_since copy_source_range
+bucket_key_enabled=x-amz-server-side-encryption-bucket-key-enabled bucket_location_name bucket_location_type
+bucket_namespace bucket_region bypass_governance_retention cache_control=cache-control
+checksum_algorithm=x-amz-sdk-checksum-algorithm checksum_crc32 checksum_crc32_c=x-amz-checksum-crc32c
+checksum_crc64_nvme=x-amz-checksum-crc64nvme checksum_md5 checksum_mode checksum_sha1 checksum_sha256 checksum_sha512
+checksum_type checksum_xxhash128 checksum_xxhash3 checksum_xxhash64 client_token confirm_remove_self_bucket_access
+content_disposition=content-disposition content_encoding=content-encoding content_language=content-language
+content_length=content-length content_md5=content-md5 content_range=content-range content_type=content-type
+copy_source copy_source_if_match copy_source_if_modified_since copy_source_if_none_match
+copy_source_if_unmodified_since copy_source_range
 copy_source_sse_customer_algorithm=x-amz-copy-source-server-side-encryption-customer-algorithm
 copy_source_sse_customer_key=x-amz-copy-source-server-side-encryption-customer-key
 copy_source_sse_customer_key_md5=x-amz-copy-source-server-side-encryption-customer-key-md5 copy_source_version_id
-delete_marker=x-amz-fwd-header-x-amz-delete-marker destination_if_match=if-match
-destination_if_modified_since=if-modified-since destination_if_none_match=if-none-match
-destination_if_unmodified_since=if-unmodified-since e_tag=x-amz-fwd-header-etag error_code=x-amz-fwd-error-code
-error_message=x-amz-fwd-error-message expected_bucket_owner
-expected_source_bucket_owner=x-amz-source-expected-bucket-owner expiration=x-amz-fwd-header-x-amz-expiration
-expires=x-amz-fwd-header-expires grant_full_control grant_read grant_read_acp grant_write grant_write_acp
-if_match=if-match if_match_initiated_time if_match_last_modified_time if_match_size
-if_modified_since=if-modified-since if_none_match=if-none-match if_unmodified_since=if-unmodified-since
-last_modified=x-amz-fwd-header-last-modified location=location max_parts metadata_directive mfa
-missing_meta=x-amz-fwd-header-x-amz-missing-meta mpu_object_size=x-amz-mp-object-size object_attributes
-object_if_match object_lock_enabled_for_bucket=x-amz-bucket-object-lock-enabled
-object_lock_legal_hold_status=x-amz-fwd-header-x-amz-object-lock-legal-hold
-object_lock_mode=x-amz-fwd-header-x-amz-object-lock-mode
-object_lock_retain_until_date=x-amz-fwd-header-x-amz-object-lock-retain-until-date object_ownership object_version_id
-optional_object_attributes part_number_marker parts_count=x-amz-fwd-header-x-amz-mp-parts-count range=range
-rename_source replication_status=x-amz-fwd-header-x-amz-replication-status
-request_charged=x-amz-fwd-header-x-amz-request-charged request_payer request_route request_token
-restore=x-amz-fwd-header-x-amz-restore restore_output_path
-server_side_encryption=x-amz-fwd-header-x-amz-server-side-encryption session_mode=x-amz-create-session-mode
-size=x-amz-object-size skip_destination_validation source_if_match=x-amz-rename-source-if-match
+delete_marker destination_if_match=if-match destination_if_modified_since=if-modified-since
+destination_if_none_match=if-none-match destination_if_unmodified_since=if-unmodified-since e_tag=etag
+expected_bucket_owner expected_source_bucket_owner=x-amz-source-expected-bucket-owner expiration expires=expires
+grant_full_control grant_read grant_read_acp grant_write grant_write_acp if_match=if-match if_match_initiated_time
+if_match_last_modified_time if_match_size if_modified_since=if-modified-since if_none_match=if-none-match
+if_unmodified_since=if-unmodified-since last_modified=last-modified location=location max_parts metadata_directive mfa
+missing_meta mpu_object_size=x-amz-mp-object-size object_attributes object_if_match
+object_lock_enabled_for_bucket=x-amz-bucket-object-lock-enabled
+object_lock_legal_hold_status=x-amz-object-lock-legal-hold object_lock_mode object_lock_retain_until_date
+object_ownership object_version_id optional_object_attributes part_number_marker parts_count=x-amz-mp-parts-count
+range=range rename_source replication_status request_charged request_payer request_route request_token restore
+restore_output_path server_side_encryption session_mode=x-amz-create-session-mode size=x-amz-object-size
+skip_destination_validation source_if_match=x-amz-rename-source-if-match
 source_if_modified_since=x-amz-rename-source-if-modified-since source_if_none_match=x-amz-rename-source-if-none-match
 source_if_unmodified_since=x-amz-rename-source-if-unmodified-since
-sse_customer_algorithm=x-amz-fwd-header-x-amz-server-side-encryption-customer-algorithm
+sse_customer_algorithm=x-amz-server-side-encryption-customer-algorithm
 sse_customer_key=x-amz-server-side-encryption-customer-key
-sse_customer_key_md5=x-amz-fwd-header-x-amz-server-side-encryption-customer-key-md5
+sse_customer_key_md5=x-amz-server-side-encryption-customer-key-md5
 ssekms_encryption_context=x-amz-server-side-encryption-context
-ssekms_key_id=x-amz-fwd-header-x-amz-server-side-encryption-aws-kms-key-id status_code=x-amz-fwd-status
-storage_class=x-amz-fwd-header-x-amz-storage-class tag_count=x-amz-fwd-header-x-amz-tagging-count tagging
-tagging_directive token=x-amz-bucket-object-lock-token transition_default_minimum_object_size
-version_id=x-amz-fwd-header-x-amz-version-id website_redirect_location write_offset_bytes
+ssekms_key_id=x-amz-server-side-encryption-aws-kms-key-id storage_class tag_count=x-amz-tagging-count tagging
+tagging_directive token=x-amz-bucket-object-lock-token transition_default_minimum_object_size version_id
+website_redirect_location write_offset_bytes
 @queries annotation_name=annotationName annotation_prefix bucket_region continuation_token delimiter encoding_type
 fetch_owner id key_marker marker max_annotation_results max_buckets max_directory_buckets max_keys max_parts
 max_uploads part_number=partNumber part_number_marker prefix response_cache_control response_content_disposition

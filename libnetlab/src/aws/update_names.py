@@ -168,6 +168,8 @@ def describe(service, path):
         lines = []
         headers, queries = {}, {}
         for action, operation in sorted(model.data["operations"].items()):
+            if action == "WriteGetObjectResponse":
+                continue  # an object lambda's answer: it goes to a host of its own, by headers of its own
             http = operation["http"]
             shape = model.shapes[operation["input"]["shape"]] if "input" in operation else {"members": {}}
             output = model.shapes[operation["output"]["shape"]] if "output" in operation else {"members": {}}

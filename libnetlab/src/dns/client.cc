@@ -69,6 +69,7 @@ struct client::impl {
     if (next + 1 >= asked.servers.size() * asked.rounds) patience = left;
     alarm = world.scheduler.after(patience, [this] { failed("no answer"); });
     links.send(std::move(t));
+    links.flush();
   }
 
   void on_message(std::uint64_t which, const endpoint& from, byte_view bytes) {

@@ -115,11 +115,9 @@ trust_store::fact& trust_store::remember(const name& n, fact f, boot_time now) {
   return facts_[key_of(n)] = std::move(f);
 }
 
-void trust_store::forget(const question& asked) { facts_.erase(key_of(asked.qname)); }
-
 std::optional<std::string> trust_store::learn(const question& asked, const message* reply,
-                                              const std::string& why, const name& limit, boot_time now,
-                                              wall_time wall) {
+                                              const std::string& why, const name& limit, bool last,
+                                              boot_time now, wall_time wall) {
   fact f;
   if (!reply) {
     f.is = fact::kind::bogus;
@@ -140,6 +138,7 @@ std::optional<std::string> trust_store::learn(const question& asked, const messa
     remember(asked.qname, std::move(f), now);
     return std::nullopt;
   }
+  if (!last) return f.why;
   if (f.extended == 0) f.extended = ede::dnssec_bogus;
   f.until = now + bogus_fact_life;
   return remember(asked.qname, std::move(f), now).why;

@@ -28,11 +28,10 @@ public:
   // Whether an anchor within `limit` holds the name, so that it is validated at all.
   bool is_anchored(const name& target, const name& limit) const;
   // The reply to what was needed; none: it could not be had, for the reason `why`. Returns why the reply is
-  // bogus, if it is.
+  // bogus, if it is; that is remembered only when it is the `last` word, and no other upstream is to be
+  // asked.
   std::optional<std::string> learn(const question& asked, const message* reply, const std::string& why,
-                                   const name& limit, boot_time now, wall_time wall);
-  // Another upstream may have told the truth.
-  void forget(const question& asked);
+                                   const name& limit, bool last, boot_time now, wall_time wall);
   void clear() { facts_.clear(); }
   std::size_t size() const { return facts_.size(); }
 

@@ -88,9 +88,9 @@ void engine::impl::on_lookup(std::uint64_t flight, flight_outcome outcome, boot_
   auto& l = node.mapped();
   auto key = open_question::make_map_key({l.asked.qname.wire(), l.asked.type, l.group, 0});
   const auto* reply = outcome.reply ? &*outcome.reply : nullptr;
-  auto bogus = trust[l.group].learn(l.asked, reply, outcome.why, l.limit, now, wall());
-  if (bogus && !l.asked_again && config.groups[l.group].members.size() > 1) {
-    trust[l.group].forget(l.asked);
+  bool last = l.asked_again || config.groups[l.group].members.size() < 2;
+  auto bogus = trust[l.group].learn(l.asked, reply, outcome.why, l.limit, last, now, wall());
+  if (bogus && !last) {
     l.asked_again = true;
     node.key() = upstreams.ask(l.group, l.asked.qname, l.asked.type, true, true, now, outcome.server);
     lookups_by_key[key] = node.key();

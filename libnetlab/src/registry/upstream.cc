@@ -167,15 +167,17 @@ task<result<std::string>> upstream::authorise(place& at, const query& q, std::st
   co_return authorization;
 }
 
-// One place, with a token when it wants one; what it says, or why it says nothing.
-task<result<http_response>> upstream::ask_place(place& at, const query& q) {
+// One place, with a token when it wants one; what it says, or why it says nothing. `begun` becomes true when
+// the answer that counts has begun to reach who asked.
+task<result<http_response>> upstream::ask_place(place& at, const query& q, bool& begun) {
   for (bool authorised = false;; authorised = true) {
     auto r = request(at, q);
     auto wanted = std::make_shared<bool>(false);
     auto spare = std::make_shared<std::string>();
     if (q.on_head)
-      r.on_head = [&q, wanted](int status, const http_headers& headers) {
+      r.on_head = [&q, &begun, wanted](int status, const http_headers& headers) {
         *wanted = status == 200 || status == 206 || status == 416;
+        begun = begun || *wanted;
         return *wanted ? q.on_head(status, headers) : true;
       };
     if (q.on_body)
@@ -224,7 +226,8 @@ task<result<http_response>> upstream::ask(query q) {
     }
     auto wait = first_pause;
     for (int attempt = 1;; ++attempt) {
-      auto asking = ask_place(at, q);
+      bool begun = false;
+      auto asking = ask_place(at, q, begun);
       auto got = co_await asking;
       if (!got && got.error().code == errc::cancelled) co_return got; // by our own on_head
       bool again = got ? got->status >= 500 && got->status != 501 : may_pass(got.error().code);
@@ -243,6 +246,8 @@ task<result<http_response>> upstream::ask(query q) {
       }
       // The last word is the registry's own: a mirror that lacks something says nothing about it.
       best = std::move(got);
+      // Only who took the beginning of a body knows from where on it is still wanted.
+      if (!best && begun) co_return best;
       if (!again || attempt >= q.attempts) break;
       netlab::pause rest(world_.scheduler, wait);
       co_await rest;

@@ -57,7 +57,7 @@ private:
     std::string authorization;
     boot_time until{};
   };
-  task<result<http_response>> ask_place(place& at, const query& q);
+  task<result<http_response>> ask_place(place& at, const query& q, bool& begun);
   task<result<std::string>> authorise(place& at, const query& q, std::string demand);
   http_request request(const place& at, const query& q) const;
   void learn(place& at, const http_response& got);

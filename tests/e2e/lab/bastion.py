@@ -125,6 +125,8 @@ class Lab:
         """What a reader needs to see why a test failed."""
         parts = []
         for path in sorted(self.folder.rglob("*.log")):
+            if not path.is_file():
+                continue
             lines = path.read_text(errors="replace").splitlines()
             if lines:
                 parts.append(f"--- {path.relative_to(self.folder)} (last {min(len(lines), 60)} of {len(lines)} lines)")

@@ -22,7 +22,7 @@ class Netlab:
         self._binary = str(binary)
         command = [self._binary, "run", "--log", "json", str(recipe)]
         for key, value in options.items():
-            command += [f"--{key}", str(value)]
+            command += [f"--{key}"] if value is True else [f"--{key}", str(value)]
         environment = dict(os.environ)
         # A sanitizer's finding must not look like an orderly stop, nor a leak like success.
         environment.setdefault("ASAN_OPTIONS", "exitcode=99:detect_leaks=1")

@@ -6,6 +6,7 @@ local opt = netlab.args {
   { name = "zone", type = "path", help = "master file of zone.test.example" },
   { name = "privacy", type = "string", default = "all", help = "of the log" },
   { name = "log-size", type = "size", default = "64MiB", help = "of the log" },
+  { name = "workers", type = "integer", default = 2, help = "threads, each with a cache of its own" },
   { name = "hook", type = "boolean", default = false, help = "whether on_query is there" },
 }
 netlab.state(opt.state)
@@ -38,7 +39,7 @@ netlab.dns.server {
   name = "resolver",
   listen = lan:at(53),
   upstreams = "10.77.0.53",
-  workers = 2,
+  workers = opt.workers,
   blocklists = { { name = "ads", rules = { "||text.example.org^", "fat.example.org" } } },
   groups = { kids = { clients = { "10.77.0.20" }, safe_search = "strict" } },
   zones = opt.zone and { ["zone.test.example"] = opt.zone },
