@@ -8,12 +8,13 @@
 #include "../../bindings/lua/bindings.h"
 #include "../../bindings/lua/documentation.h"
 #include "../../bindings/lua/messages.h"
+#include "support/source_folder.h"
 
 using namespace netlab::lua;
 
 namespace {
 std::string committed(const std::string& path) {
-  std::ifstream in(std::string(NETLAB_SOURCE_DIR) + "/" + path);
+  std::ifstream in(netlab::test::source_folder() + "/" + path);
   std::ostringstream out;
   out << in.rdbuf();
   return out.str();

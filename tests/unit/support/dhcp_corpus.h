@@ -9,6 +9,7 @@
 
 #include "netlab/bytes.h"
 #include "netlab/dhcp_packet.h"
+#include "source_folder.h"
 
 // Requests laid out as the named software sends them: option order, lengths and quirks included.
 struct corpus_entry {
@@ -90,8 +91,8 @@ struct captured_packet {
 
 inline std::vector<captured_packet> captured_packets() {
   std::vector<captured_packet> out;
-  for (const auto& entry :
-       std::filesystem::directory_iterator(NETLAB_SOURCE_DIR "/tests/fuzz/corpus/dhcp_packet")) {
+  for (const auto& entry : std::filesystem::directory_iterator(netlab::test::source_folder() +
+                                                               "/tests/fuzz/corpus/dhcp_packet")) {
     auto name = entry.path().filename().string();
     if (!name.starts_with("captured_")) continue;
     std::ifstream file(entry.path(), std::ios::binary);
