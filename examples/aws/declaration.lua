@@ -59,7 +59,7 @@ function declaration.lab(opt, more)
       schedule = { start = "18:00", stop = "23:00", time_zone = "Europe/Dublin" },
     },
     nodes = {
-      name = "talos-node", type = more.node_type or "t4g.small", image = more.image or "ami-0ipxearm640000000", groups = { "talos-nodes-sg" },
+      name = "talos-node", type = more.node_type or "t4g.small", image = more.image, groups = { "talos-nodes-sg" },
       first_address = "10.20.13.11", disk = "10GiB",
     },
     budget = opt.budget, prices = opt.prices, pace = opt.pace, visibility = opt.visibility,

@@ -1,6 +1,6 @@
 -- talos-launch.lua: starts Talos nodes in the lab for some hours, and shows how they boot.
 --
---   netlab run examples/aws/talos-launch.lua --count 3 --hours 3 --yes
+--   netlab run examples/aws/talos-launch.lua --image ami-… --count 3 --hours 3 --yes
 --   netlab run examples/aws/talos-launch.lua --image ami-… --config machines/worker.yaml --yes
 --
 -- By an iPXE image the user data chains to the bastion; by Talos' own image the user data is the machine config.

@@ -298,6 +298,9 @@ lab.launch = guarded(function(self, options)
   if not o.nodes then
     error(netlab.err.new("invalid", "the lab declares no nodes", "nodes"), 0)
   end
+  if not (options.image or o.nodes.image) then
+    error(netlab.err.new("invalid", "no image for the nodes: name an AMI, of iPXE or of Talos (--image ami-…)", "nodes.image"), 0)
+  end
   local count = options.count or 1
   local nodes = model.nodes(o, count, {
     image = options.image, expires = options.expires, public_address = options.public_address,
@@ -653,7 +656,7 @@ local options = {
   } },
   { name = "nodes", type = "table", options = {
     { name = "name", type = "string", default = "talos-node" }, { name = "type", type = "string", default = "t4g.small" }, { name = "subnet", type = "string", default = "private" },
-    { name = "groups", type = { type = "list", of = "string" }, required = true }, { name = "image", type = "string", required = true }, { name = "disk", type = "string", default = "10GiB" },
+    { name = "groups", type = { type = "list", of = "string" }, required = true }, { name = "image", type = "string", help = "the AMI that launch starts, unless it names another" }, { name = "disk", type = "string", default = "10GiB" },
     { name = "first_address", type = "string", help = "the first node's address, the others follow" },
   } },
   { name = "bucket", type = "string", help = "the S3 bucket of packages and cache, which exists" },

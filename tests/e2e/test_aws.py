@@ -18,6 +18,7 @@ import pytest
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 RECIPES = REPOSITORY / "examples/aws"
+IMAGE = "ami-0ipxearm640000000"  # one that the stand-in has
 SECRET = "secret-of-the-test"
 pytestmark = [pytest.mark.netlab_only]
 
@@ -111,8 +112,8 @@ def test_recipes(stand_in):
     ssh = ("--ssh", "2001:db8::1/128")
     cloud.run("lab", "--yes", *ssh, expect=2)
     cloud.run("lab", "--yes", *ssh, expect=0)
-    assert "+ instance/talos-node-3  $0/h (t4g.small" in cloud.run("talos-launch", "--count", "3", "--dry-run", expect=2).stdout
-    launched = cloud.run("talos-launch", "--count", "3", "--yes", expect=2).stdout
+    assert "+ instance/talos-node-3  $0/h (t4g.small" in cloud.run("talos-launch", "--image", IMAGE, "--count", "3", "--dry-run", expect=2).stdout
+    launched = cloud.run("talos-launch", "--image", IMAGE, "--count", "3", "--yes", expect=2).stdout
     assert "talos-node-3" in launched and "10.20.13.13" in launched
     checked = cloud.run("cost-check").stdout
     assert "an experiment of 3 nodes for 3 h costs" in checked
@@ -136,7 +137,7 @@ def test_awscli_sees_the_same(stand_in):
     """awscli signs and encodes on its own: both clients see what the other made."""
     cloud = stand_in(delay=0.02)
     cloud.run("lab", "--yes", expect=2)
-    cloud.run("talos-launch", "--count", "2", "--yes", expect=2)
+    cloud.run("talos-launch", "--image", IMAGE, "--count", "2", "--yes", expect=2)
     mine = "Name=tag:netlab:lab,Values=lab"
     assert cloud.aws("ec2", "describe-vpcs", "--filters", mine)["Vpcs"][0]["CidrBlock"] == "10.20.0.0/16"
     subnets = cloud.aws("ec2", "describe-subnets", "--filters", mine)["Subnets"]
@@ -197,7 +198,7 @@ def test_killed_at_random_points(stand_in):
         raised = cloud.list("lab")
         assert len(raised) == len(set(raised)) == 17, raised
         cloud.ask("set", lose=0.03, throttle=0.3)
-        phase("talos-launch", "--count", "3", "--yes")
+        phase("talos-launch", "--image", IMAGE, "--count", "3", "--yes")
         nodes = [line.strip() for line in cloud.list("lab") if line.startswith("instance talos-node")]
         assert nodes == [f"instance talos-node-{n}" for n in (1, 2, 3)]
         phase("teardown", "--all", "--yes")
