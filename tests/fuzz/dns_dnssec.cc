@@ -29,7 +29,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (int step = 0; step < 200; ++step) {
     auto v = validate(*reply, asked.qname.lower(), asked.type, trust, limit, now, wall);
     if (v.is != validation::state::unknown) break;
-    trust.learn(v.need, step % 3 == 2 ? nullptr : &*reply, "none", limit, now, wall);
+    trust.learn(v.need, step % 3 == 2 ? nullptr : &*reply, "none", limit, step % 2 == 0, now, wall);
     now += std::chrono::milliseconds(10);
   }
   // The proofs by themselves, as if their signatures were good.
