@@ -31,6 +31,7 @@ namespace {
 constexpr std::uint32_t lease_ttl = 60; // seconds: a name may belong to another machine soon
 // A burst of leases makes one new table, and a large table is not made all the time.
 constexpr duration gather_leases = std::chrono::milliseconds(20);
+constexpr duration file_settles = std::chrono::milliseconds(200);
 
 std::uint32_t whole_seconds(duration d) {
   auto count = std::chrono::duration_cast<std::chrono::seconds>(d).count();
@@ -189,6 +190,7 @@ public:
     if (save_cache) store_caches();
     gather_.cancel();
     watches_.clear();
+    reread_.cancel();
     if (overlays_) overlays_->stop();
     if (filter_) filter_->stop();
     auto left = std::make_shared<std::size_t>(workers_.size());
@@ -639,16 +641,21 @@ private:
     for (const auto& z : zones.all) paths.push_back(z.path);
     for (const auto& path : paths) {
       auto watching = host_->world().files.watch(path, [this] {
-        read_hosts_files();
-        zones.reload(host_->world(), name());
-        auto made = fixed_names();
-        if (!made) return;
-        fixed_ = std::move(*made);
-        dynamic_ = leased_names();
-        give_out();
+        // Editors empty a file before they write it: what lies between is no state of it.
+        reread_ = host_->world().scheduler.after(file_settles, [this] { read_files_again(); });
       });
       if (watching) watches_.push_back(std::move(*watching));
     }
+  }
+
+  void read_files_again() {
+    read_hosts_files();
+    zones.reload(host_->world(), name());
+    auto made = fixed_names();
+    if (!made) return;
+    fixed_ = std::move(*made);
+    dynamic_ = leased_names();
+    give_out();
   }
 
   host* host_ = nullptr;
@@ -664,6 +671,7 @@ private:
   timer gather_;
   duration last_build_{};
   std::vector<std::shared_ptr<void>> watches_;
+  timer reread_;
   std::shared_ptr<std::atomic<bool>> alive_ = std::make_shared<std::atomic<bool>>(true);
   std::vector<std::unique_ptr<worker>> workers_;
   // For the HTTP server's loop: whether workers_ is whole, and whose turn it is.
