@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 
+#include "netlab/encoding.h"
 #include "netlab/text.h"
 #include "wire.h"
 
@@ -277,47 +278,13 @@ byte_vector nsec3_hash(const name& n, byte_view salt, unsigned iterations) {
 
 namespace {
 
-std::optional<byte_vector> base64_octets(std::string_view text) {
-  byte_vector out;
-  std::uint32_t bits = 0;
-  int held = 0;
-  for (char c : text) {
-    int value = c >= 'A' && c <= 'Z'   ? c - 'A'
-                : c >= 'a' && c <= 'z' ? c - 'a' + 26
-                : c >= '0' && c <= '9' ? c - '0' + 52
-                : c == '+'             ? 62
-                : c == '/'             ? 63
-                                       : -1;
-    if (c == '=' || c == ' ' || c == '\t') continue;
-    if (value < 0) return std::nullopt;
-    bits = bits << 6 | static_cast<std::uint32_t>(value);
-    held += 6;
-    if (held >= 8) {
-      held -= 8;
-      out.push_back(static_cast<std::uint8_t>(bits >> held));
-    }
-  }
-  return out;
-}
-
+// The digits of a record's data, which may stand in groups.
 std::optional<byte_vector> hex_octets(std::string_view text) {
+  std::string digits;
+  for (char c : text)
+    if (c != ' ' && c != '\t') digits += c;
   byte_vector out;
-  int high = -1;
-  for (char c : text) {
-    int value = c >= '0' && c <= '9'   ? c - '0'
-                : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                       : -1;
-    if (c == ' ' || c == '\t') continue;
-    if (value < 0) return std::nullopt;
-    if (high < 0) {
-      high = value;
-    } else {
-      out.push_back(static_cast<std::uint8_t>(high << 4 | value));
-      high = -1;
-    }
-  }
-  if (high >= 0) return std::nullopt;
+  if (digits.find_first_of(":-") != std::string::npos || !from_hex(digits, out)) return std::nullopt;
   return out;
 }
 
@@ -345,7 +312,7 @@ result<trust_anchor> trust_anchor::parse(const name& zone, std::string_view text
   out.zone = zone.lower();
   // The second number of a DNSKEY is always 3, which as a DS record's algorithm nobody signs with any more.
   if (numbers[1] == 3 && (numbers[0] & 0x100) != 0) {
-    auto key = base64_octets(rest);
+    auto key = base64_decode(rest);
     if (!key || key->empty()) return wrong("the key is not in base64");
     byte_vector data(4);
     put16(data.data(), static_cast<std::uint16_t>(numbers[0]));

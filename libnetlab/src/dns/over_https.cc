@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "netlab/dns_message.h"
+#include "netlab/encoding.h"
 #include "netlab/text.h"
 
 namespace netlab::dns {
@@ -11,23 +12,13 @@ namespace {
 
 // RFC 4648 §5, without padding (RFC 8484 §4.1); false for anything else.
 bool base64url_octets(std::string_view text, byte_vector& out) {
-  std::uint32_t bits = 0;
-  int held = 0;
-  for (char c : text) {
-    int value = c >= 'A' && c <= 'Z'   ? c - 'A'
-                : c >= 'a' && c <= 'z' ? c - 'a' + 26
-                : c >= '0' && c <= '9' ? c - '0' + 52
-                : c == '-'             ? 62
-                : c == '_'             ? 63
-                                       : -1;
-    if (value < 0) return false;
-    bits = bits << 6 | static_cast<std::uint32_t>(value);
-    held += 6;
-    if (held < 8) continue;
-    held -= 8;
-    out.push_back(static_cast<std::uint8_t>(bits >> held));
-  }
-  return text.size() % 4 != 1;
+  if (text.find_first_of("+/= \t\r\n") != std::string_view::npos) return false;
+  std::string usual(text);
+  std::replace(usual.begin(), usual.end(), '-', '+');
+  std::replace(usual.begin(), usual.end(), '_', '/');
+  auto octets = base64_decode(usual);
+  if (octets) out.assign(octets->begin(), octets->end());
+  return octets.has_value();
 }
 
 } // namespace

@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 
+#include "netlab/encoding.h"
 #include "netlab/text.h"
 #include "netlab/units.h"
 #include "wire.h"
@@ -54,29 +55,12 @@ result<byte_vector> generic_rdata(std::uint16_t type, const std::vector<rdata_wo
   return checked;
 }
 
+// In records the padding is always written.
 bool from_base64(std::string_view text, byte_vector& out) {
-  std::uint32_t bits = 0;
-  int have = 0;
-  std::size_t padding = 0, digits = 0;
-  for (char c : text) {
-    int value = c >= 'A' && c <= 'Z'   ? c - 'A'
-                : c >= 'a' && c <= 'z' ? c - 'a' + 26
-                : c >= '0' && c <= '9' ? c - '0' + 52
-                : c == '+'             ? 62
-                : c == '/'             ? 63
-                                       : -1;
-    if (c == '=') {
-      ++padding;
-      continue;
-    }
-    if (value < 0 || padding > 0) return false;
-    ++digits;
-    bits = bits << 6 | static_cast<std::uint32_t>(value);
-    if ((have += 6) < 8) continue;
-    have -= 8;
-    out.push_back(static_cast<std::uint8_t>(bits >> have));
-  }
-  return (digits + padding) % 4 == 0 && padding <= 2;
+  if (text.size() % 4 != 0 || text.find_first_of(" \t\r\n") != std::string_view::npos) return false;
+  auto octets = base64_decode(text);
+  if (octets) out.assign(octets->begin(), octets->end());
+  return octets.has_value();
 }
 
 // How the fields of a type are written, one letter each: "n" a name, "1" "2" "4" a number of so many octets,
