@@ -5,6 +5,7 @@
 #include "../host.h"
 #include "../real_world.h"
 #include "command.h"
+#include "netlab/encoding.h"
 #include "netlab/files.h"
 #include "netlab/http_client.h"
 #include "netlab/simulation.h"
@@ -19,23 +20,11 @@ struct outcome {
   bool passed = false, skipped = false;
 };
 
-std::string xml(const std::string& text) {
-  std::string out;
-  for (char c : text) {
-    if (c == '&')
-      out += "&amp;";
-    else if (c == '<')
-      out += "&lt;";
-    else if (c == '>')
-      out += "&gt;";
-    else if (c == '"')
-      out += "&quot;";
-    else if (static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t')
-      out += '?';
-    else
-      out += c;
-  }
-  return out;
+std::string xml(std::string text) {
+  // XML has no way to write these.
+  for (char& c : text)
+    if (static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t') c = '?';
+  return escape_markup(text);
 }
 
 std::string junit(const std::vector<outcome>& all) {

@@ -116,20 +116,11 @@ json json_members(const service_shape& s, const std::string& action, const json&
 
 std::string xml_text(std::string_view text) {
   std::string out;
-  for (char c : text) {
-    if (c == '&')
-      out += "&amp;";
-    else if (c == '<')
-      out += "&lt;";
-    else if (c == '>')
-      out += "&gt;";
-    else if (c == '"')
-      out += "&quot;";
-    else if (c == '\r')
+  for (char c : escape_markup(text)) // a reader would take the carriage return for a line's end
+    if (c == '\r')
       out += "&#xD;";
     else
       out += c;
-  }
   return out;
 }
 

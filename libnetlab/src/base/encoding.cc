@@ -52,6 +52,23 @@ result<std::string> base64_decode(std::string_view text) {
   return out;
 }
 
+std::string escape_markup(std::string_view text) {
+  std::string out;
+  for (char c : text) {
+    if (c == '&')
+      out += "&amp;";
+    else if (c == '<')
+      out += "&lt;";
+    else if (c == '>')
+      out += "&gt;";
+    else if (c == '"')
+      out += "&quot;";
+    else
+      out += c;
+  }
+  return out;
+}
+
 sha256_digest hmac_sha256(byte_view key, byte_view text) {
   sha256_digest out{};
   unsigned length = 0;

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "file_cache.h"
+#include "netlab/encoding.h"
 #include "netlab/text.h"
 #include "netlab/units.h"
 
@@ -14,20 +15,11 @@ namespace netlab::http {
 namespace {
 std::string html(std::string_view text) {
   std::string out;
-  for (char c : text) {
-    if (c == '&')
-      out += "&amp;";
-    else if (c == '<')
-      out += "&lt;";
-    else if (c == '>')
-      out += "&gt;";
-    else if (c == '"')
-      out += "&quot;";
-    else if (c == '\'')
+  for (char c : escape_markup(text)) // in attributes either quote may stand
+    if (c == '\'')
       out += "&#39;";
     else
       out += c;
-  }
   return out;
 }
 constexpr std::size_t most_entries = 10'000;
