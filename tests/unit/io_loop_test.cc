@@ -198,6 +198,9 @@ TEST_CASE("files: paths are joined in text and checked on disk") {
   CHECK(join_path("/srv", "/etc/x") == "/etc/x");
   CHECK(join_path("/srv", "../../../x") == "/x");
   CHECK(join_path("lab", "../../x") == "../x");
+  CHECK(folder_of("/srv/lab/a") == "/srv/lab");
+  CHECK(folder_of("/a") == "/");
+  CHECK(folder_of("a") == ".");
   test::temporary_folder folder;
   std::filesystem::create_directory(folder / "root");
   std::filesystem::create_symlink("/etc", folder / "root/out");

@@ -4,10 +4,10 @@
 #include <set>
 #include <sstream>
 
-#include "../../bindings/lua/api.h"
-#include "../../bindings/lua/bindings.h"
-#include "../../bindings/lua/documentation.h"
-#include "../../bindings/lua/messages.h"
+#include "../../bindings/lua/host/api.h"
+#include "../../bindings/lua/host/bindings.h"
+#include "../../bindings/lua/host/documentation.h"
+#include "../../bindings/lua/host/messages.h"
 #include "support/source_folder.h"
 
 using namespace netlab::lua;

@@ -1,6 +1,6 @@
 #include <doctest/doctest.h>
 
-#include "../../bindings/lua/handle.h"
+#include "../../bindings/lua/host/handle.h"
 #include "lua_world.h"
 
 using namespace netlab;

@@ -1,7 +1,7 @@
 #include <doctest/doctest.h>
 
-#include "../../bindings/lua/problems.h"
-#include "../../bindings/lua/template.h"
+#include "../../bindings/lua/functions/template.h"
+#include "../../bindings/lua/host/problems.h"
 #include "netlab/simulation.h"
 
 using namespace netlab;

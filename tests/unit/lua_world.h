@@ -2,8 +2,8 @@
 #include <string>
 #include <vector>
 
-#include "../../bindings/lua/bindings.h"
-#include "../../bindings/lua/host.h"
+#include "../../bindings/lua/host/bindings.h"
+#include "../../bindings/lua/host/host.h"
 #include "netlab/event_loop.h"
 #include "netlab/http_client.h"
 #include "netlab/simulation.h"

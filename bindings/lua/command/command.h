@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "api.h"
+#include "host/api.h"
 #include "netlab/json.h"
 #include "netlab/log.h"
 #include "netlab/result.h"

@@ -1,10 +1,10 @@
 #include <cstdio>
 
-#include "../documentation.h"
-#include "../host.h"
-#include "../plugin.h"
-#include "../real_world.h"
 #include "command.h"
+#include "host/documentation.h"
+#include "host/host.h"
+#include "host/plugin.h"
+#include "host/real_world.h"
 #include "netlab/text.h"
 
 namespace netlab::lua::command {

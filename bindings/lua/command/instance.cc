@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "../control.h"
+#include "host/control.h"
 
 namespace netlab::lua::command {
 

@@ -5,8 +5,8 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "../bindings.h"
 #include "command.h"
+#include "host/bindings.h"
 #include "netlab/text.h"
 
 namespace netlab::lua::command {

@@ -1,10 +1,10 @@
 #include <csignal>
 #include <cstdio>
 
-#include "../bundle.h"
-#include "../host.h"
-#include "../real_world.h"
 #include "command.h"
+#include "host/bundle.h"
+#include "host/host.h"
+#include "host/real_world.h"
 #include "netlab/text.h"
 
 namespace netlab::lua::command {

@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "../control.h"
 #include "command.h"
+#include "host/control.h"
 #include "instance.h"
 #include "netlab/registry.h"
 #include "netlab/text.h"

@@ -4,11 +4,11 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "../control.h"
-#include "../host.h"
-#include "../messages.h"
-#include "../real_world.h"
 #include "command.h"
+#include "host/control.h"
+#include "host/host.h"
+#include "host/messages.h"
+#include "host/real_world.h"
 #include "screen.h"
 
 namespace netlab::lua::command {

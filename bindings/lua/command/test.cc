@@ -2,9 +2,9 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "../host.h"
-#include "../real_world.h"
 #include "command.h"
+#include "host/host.h"
+#include "host/real_world.h"
 #include "netlab/encoding.h"
 #include "netlab/files.h"
 #include "netlab/http_client.h"

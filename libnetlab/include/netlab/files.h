@@ -40,6 +40,8 @@ public:
 
 // `path` seen from `folder` when it is relative; `.` and `..` are resolved in text, without the disk.
 std::string join_path(std::string_view folder, std::string_view path);
+// The folder that `path` names a thing in, "." for a bare name; in text, without the disk.
+std::string folder_of(std::string_view path);
 // True when `path`, its links followed, lies in `root`.
 bool is_inside(const std::string& root, const std::string& path);
 

@@ -44,6 +44,12 @@ result<std::size_t> open_file::read(std::uint64_t offset, byte_span out) const {
   return have;
 }
 
+std::string folder_of(std::string_view path) {
+  auto slash = path.rfind('/');
+  if (slash == std::string_view::npos) return ".";
+  return std::string(slash == 0 ? "/" : path.substr(0, slash));
+}
+
 std::string join_path(std::string_view folder, std::string_view path) {
   std::string joined;
   if (path.empty() || path.front() != '/') joined = std::string(folder) + "/";

@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "messages.h"
+#include "netlab/files.h"
 #include "netlab/lease_journal.h"
 
 namespace netlab {
@@ -103,10 +104,7 @@ private:
 
 class disk_storage final : public journal_storage {
 public:
-  explicit disk_storage(std::string path) : path_(std::move(path)) {
-    auto parent = std::filesystem::path(path_).parent_path().string();
-    folder_ = parent.empty() ? "." : parent;
-  }
+  explicit disk_storage(std::string path) : path_(std::move(path)), folder_(folder_of(path_)) {}
 
   std::string name() const override { return path_; }
 
