@@ -23,8 +23,9 @@ struct global_options {
   log_level level = log_level::info;
   bool colour = false;
   bool jit = false;
-  std::string control; // of the control socket
-  std::string state;   // of the instance that is asked
+  std::string control;                   // of the control socket
+  std::string state;                     // of the instance that is asked
+  std::vector<std::string> command_line; // as it was typed, for a run that starts anew
 };
 
 // What is left of the command line for one command, and its own switches.
@@ -51,6 +52,8 @@ int doc(const api& a, const global_options& global, words w);
 int plugin(const api& a, const global_options& global, words w);
 int probe(const api& a, const global_options& global, words w);
 int registry(const api& a, const global_options& global, words w);
+int reload(const api& a, const global_options& global, words w);
+int top_screen(const api& a, const global_options& global, words w);
 int status(const api& a, const global_options& global, words w);
 int dns(const api& a, const global_options& global, words w);
 

@@ -33,6 +33,10 @@ constexpr const char* usage =
   status [NODE] [--boots] [--json]
                               a running instance: services, nodes, the latest boot and every boot that stopped;
                               with NODE or --boots: the boot of one node or of all, step by step
+  top [--interval 2s] [--frames N]
+                              a running instance as it works: what every service does a second, and the nodes;
+                              q or Ctrl-C ends it
+  reload                      a running instance reads its recipe anew; with a mistake in it, what runs goes on
   registry ls|stat|gc|verify|prefetch|pin|unpin [IMAGE…] [--file LIST] [--platform OS/ARCH] [--name NAME] [--json]
                               a running registry proxy: what its cache holds, how it does, what is to be fetched
                               before it is needed (LIST: one image a line, or Kubernetes manifests; "-": standard
@@ -59,9 +63,9 @@ struct entry {
   const char* name;
   command_fn fn;
 };
-constexpr entry commands[] = {{"run", run},     {"check", check},   {"test", test},
-                              {"doc", doc},     {"plugin", plugin}, {"status", status},
-                              {"probe", probe}, {"dns", dns},       {"registry", registry}};
+constexpr entry commands[] = {{"run", run},           {"check", check},   {"test", test},     {"doc", doc},
+                              {"plugin", plugin},     {"status", status}, {"probe", probe},   {"dns", dns},
+                              {"registry", registry}, {"reload", reload}, {"top", top_screen}};
 
 std::optional<log_level> level_of(const std::string& text) {
   for (auto level : {log_level::trace, log_level::debug, log_level::info, log_level::warn, log_level::error})
@@ -69,7 +73,8 @@ std::optional<log_level> level_of(const std::string& text) {
   return std::nullopt;
 }
 
-int start(std::vector<std::string> all) {
+int start(std::vector<std::string> typed) {
+  auto all = std::vector(typed.begin() + 1, typed.end());
   // Options before the file of `run` are netlab's; those after it are the recipe's.
   std::size_t mine = all.size();
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -97,6 +102,7 @@ int start(std::vector<std::string> all) {
   words w(std::move(all));
 
   global_options global;
+  global.command_line = typed;
   global.colour = ::isatty(2) == 1 && !std::getenv("NO_COLOR");
   if (auto text = w.take_value("--log")) {
     if (*text != "text" && *text != "json")
@@ -199,5 +205,5 @@ std::string paint(const global_options& global, const char* code, const std::str
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   curl_global_init(CURL_GLOBAL_DEFAULT); // before any thread, and only by the host: libraries must not
-  return netlab::lua::command::start({argv + 1, argv + argc});
+  return netlab::lua::command::start({argv, argv + argc});
 }

@@ -1,14 +1,18 @@
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "command.h"
 #include "host/control.h"
 #include "host/host.h"
 #include "host/messages.h"
 #include "host/real_world.h"
+#include "host/recipe_check.h"
 #include "screen.h"
 
 namespace netlab::lua::command {
@@ -51,6 +55,25 @@ void print_summary(const global_options& global, host& h, bool has_control) {
   std::fprintf(stderr, "Ctrl-C stops\n\n");
 }
 
+// The mistakes of the recipe as its file is now.
+std::vector<std::string> mistakes_now(host& h) {
+  auto text = h.world().files.read(h.options().recipe, 4u << 20);
+  if (!text) return {text.error().message};
+  return check_recipe_text(h, *text, h.options().recipe, h.options().arguments).messages;
+}
+
+// Begins the same command line in this process's place: one process id for whoever watches over it, and
+// nothing that the old run held.
+int start_anew(const global_options& global) {
+  std::signal(SIGHUP, SIG_IGN); // until the new run listens to it; the default would end it
+  std::vector<char*> arguments;
+  for (const auto& word : global.command_line) arguments.push_back(const_cast<char*>(word.c_str()));
+  arguments.push_back(nullptr);
+  ::execv("/proc/self/exe", arguments.data());
+  std::fprintf(stderr, "netlab: the new run cannot begin: %s\n", std::strerror(errno));
+  return failed;
+}
+
 } // namespace
 
 int check(const api& a, const global_options& global, words w) {
@@ -89,8 +112,10 @@ int check(const api& a, const global_options& global, words w) {
 int run(const api& a, const global_options& global, words w) {
   auto file = w.take_next();
   if (!file) return usage_error("run needs a recipe: netlab run FILE");
-  real_world world(2, global.log, global.level);
   int code = ok;
+  bool again = false;
+  std::optional<real_world> running(std::in_place, 2, global.log, global.level);
+  auto& world = *running;
   {
     host h(
         world.control(), [&world]() -> runtime& { return world.bytes(); }, a,
@@ -125,10 +150,28 @@ int run(const api& a, const global_options& global, words w) {
     int signals = 0;
     auto stop = [&] {
       if (++signals > 1) ::_exit(failed);
+      again = false;
       h.stop();
     };
     auto terminate = loop.on_signal(SIGTERM, stop);
     auto interrupt = loop.on_signal(SIGINT, stop);
+    auto reload = [&]() -> result<json> {
+      std::string text;
+      for (const auto& line : mistakes_now(h)) text += (text.empty() ? "" : "\n") + line;
+      if (!text.empty()) {
+        h.world().log(messages::reload_refused, text);
+        return fail(errc::invalid, text, "reload");
+      }
+      h.world().log(messages::reloading, h.options().recipe + " is read anew");
+      again = signals == 0;
+      h.world().scheduler.post([&h] { h.stop(); }); // the answer leaves first
+      return json::object();
+    };
+    std::shared_ptr<void> hangup;
+    if (serves) {
+      h.on_control("reload", [&](const json&) { return reload(); });
+      hangup = loop.on_signal(SIGHUP, [&] { (void)reload(); });
+    }
     h.run([&](int exit_code) {
       code = exit_code;
       loop.stop();
@@ -138,7 +181,8 @@ int run(const api& a, const global_options& global, words w) {
     world.stop_bytes();
     control.reset();
   }
-  return code;
+  running.reset();
+  return again ? start_anew(global) : code;
 }
 
 } // namespace netlab::lua::command

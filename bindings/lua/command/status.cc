@@ -3,39 +3,13 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "boots_table.h"
 #include "instance.h"
-#include "netlab/units.h"
 #include "screen.h"
 
 namespace netlab::lua::command {
 
 namespace {
-
-// How far a machine's boot came, and when that was.
-std::string boot_words(const json& boot) {
-  auto furthest = in_words(boot["furthest"]);
-  if (boot["ready"].get<bool>()) return furthest;
-  auto idle = std::chrono::duration_cast<duration>(std::chrono::duration<double>(boot["idle"].get<double>()));
-  auto out = furthest + ", " + format_elapsed(idle) + " ago";
-  return boot.contains("why") ? "stopped at " + out : out;
-}
-
-// One line a machine, so that a lab of twenty fits on a screen.
-table node_rows(const json& status) {
-  table out{{"node", "role", "mac", "address", "boot"}};
-  for (const auto& n : status["nodes"]) {
-    std::string progress;
-    for (const auto& b : status["boots"])
-      if (b["node"] == n["name"] || (b.contains("mac") && b["mac"] == n["mac"])) {
-        progress = boot_words(b);
-        break;
-      }
-    bool declared = n["declared"].get<bool>();
-    out.push_back({in_words(n["name"]), declared ? in_words(n["role"]) : "not in the recipe",
-                   in_words(n["mac"]), in_words(n["address"]), progress});
-  }
-  return out;
-}
 
 // One line a file that is fetched from elsewhere.
 table asset_rows(const json& status) {
@@ -69,19 +43,6 @@ table change_rows(const json& status) {
   return out;
 }
 
-void print_stopped(const global_options& global, const json& boots, const std::string& except) {
-  bool any = false;
-  for (const auto& b : boots) {
-    if (!b.contains("why") || b["node"] == except) continue;
-    if (!any) std::printf("%s\n", paint(global, "1", "stopped").c_str());
-    any = true;
-    const auto& why = b["why"];
-    std::printf("  why:  %s [%s]\n", in_words(why["cause"]).c_str(), in_words(why["id"]).c_str());
-    if (auto remedy = in_words(why["remedy"]); !remedy.empty()) std::printf("  do:   %s\n", remedy.c_str());
-  }
-  if (any) std::printf("\n");
-}
-
 void print_overview(const global_options& global, const json& status) {
   auto state = in_words(status["state"]);
   std::printf("%s%s\n\n", paint(global, "1", in_words(status["recipe"])).c_str(),
@@ -96,7 +57,7 @@ void print_overview(const global_options& global, const json& status) {
     latest = in_words(boots[0]["node"]);
     std::printf("%s\n%s\n", paint(global, "1", "latest boot").c_str(), in_words(boots[0]["text"]).c_str());
   }
-  print_stopped(global, boots, latest);
+  print_stopped(stdout, global, boots, latest);
   table tasks{{"task", "waits for"}};
   for (const auto& t : status["tasks"]) tasks.push_back({in_words(t["name"]), in_words(t["waits_for"])});
   print_table(stdout, global, "tasks", tasks);

@@ -366,8 +366,14 @@ json host::status() {
     for (const auto& [k, v] : s.labels) labels[k] = v;
     counters.push_back({{"name", s.name}, {"labels", std::move(labels)}, {"value", s.value}});
   }
-  return {{"recipe", options_.recipe}, {"state", state_folder_},      {"services", std::move(services)},
-          {"nodes", std::move(nodes)}, {"tasks", std::move(running)}, {"counters", std::move(counters)}};
+  return {{"started", format_time(made_at_)},
+          {"uptime", std::chrono::duration<double>(world_.clock.wall() - made_at_).count()},
+          {"recipe", options_.recipe},
+          {"state", state_folder_},
+          {"services", std::move(services)},
+          {"nodes", std::move(nodes)},
+          {"tasks", std::move(running)},
+          {"counters", std::move(counters)}};
 }
 
 } // namespace netlab::lua

@@ -155,6 +155,7 @@ private:
   timer drain_deadline_;
   std::size_t draining_ = 0;
   std::chrono::steady_clock::time_point made_ = std::chrono::steady_clock::now();
+  wall_time made_at_ = world_.clock.wall();
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };
 

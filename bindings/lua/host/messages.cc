@@ -48,6 +48,16 @@ const message address_awaited{
     "is attached late. It answers as soon as the address is there; everything else works.",
     "Nothing when the address comes later. Otherwise compare the recipe's address with those of `ip "
     "address`."};
+const message reloading{
+    "NL-HOST-007", log_level::info,
+    "netlab was asked to read its recipe anew, by `netlab reload` or SIGHUP, and found no mistake in it. "
+    "What is "
+    "under way is finished, for at most ten seconds, and then the recipe starts in the same process.",
+    ""};
+const message reload_refused{
+    "NL-HOST-008", log_level::error,
+    "netlab was asked to read its recipe anew and found mistakes in it. Nothing changed: what ran goes on.",
+    "Mend the lines that the text names; `netlab check` shows them all. Then reload again."};
 const message off_in_vpc{
     "NL-HOST-020", log_level::warn,
     "A DHCP or TFTP server of the recipe stays off, because its network is part of an EC2 VPC. A VPC carries "
@@ -83,7 +93,8 @@ std::vector<const message*> all_messages() {
   using namespace messages;
   std::vector<const message*> out{&ready,       &stopping,        &drain_late,   &start_failed,
                                   &control_off, &address_awaited, &off_in_vpc,   &recipe_failed,
-                                  &task_failed, &handler_stopped, &loop_stalled, &main_failed};
+                                  &task_failed, &handler_stopped, &loop_stalled, &main_failed,
+                                  &reloading,   &reload_refused};
   for (auto room :
        {netlab::aws::messages(), netlab::boot::messages(), netlab::dhcp::dhcp_messages(),
         netlab::dns::dns_messages(), netlab::dns::dns_filter_messages(), netlab::dns::dns_operator_messages(),

@@ -19,6 +19,8 @@ extern const message start_failed;
 extern const message control_off;
 extern const message address_awaited;
 extern const message main_failed;
+extern const message reloading;
+extern const message reload_refused;
 } // namespace messages
 
 std::vector<const message*> all_messages();
