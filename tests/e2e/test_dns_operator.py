@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 import time
 
 import pytest
@@ -28,20 +27,12 @@ def client(lab):
     return lab.network.host("client", "10.77.0.9/24")
 
 
-def netlab(lab, *words, code=0):
-    """The netlab command beside the running instance: what it prints."""
-    done = subprocess.run([str(lab.binary), "--no-colour", "--state", str(lab.state), *words], stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, timeout=60)
-    assert done.returncode == code, f"netlab {' '.join(words)}: {done.returncode}\n{done.stdout}"
-    return done.stdout
-
-
 def rows(lab, *words):
-    return [json.loads(line) for line in netlab(lab, "dns", "tail", "--json", "--rows", "1000", *words).splitlines()]
+    return [json.loads(line) for line in lab.command("dns", "tail", "--json", "--rows", "1000", *words).splitlines()]
 
 
 def why(lab, *words):
-    return json.loads(netlab(lab, "dns", "why", "--json", *words))
+    return json.loads(lab.command("dns", "why", "--json", *words))
 
 
 def test_log_top_tail_and_why(lab, upstream, client):
@@ -64,17 +55,17 @@ def test_log_top_tail_and_why(lab, upstream, client):
     assert by_name["registry.lab.internal"][-1]["client"] == "10.77.0.20"
     assert by_name["registry.lab.internal"][-1]["group"] == "kids"
     # What a client put into a name never reaches a terminal as it was.
-    assert "\x1b" not in netlab(lab, "dns", "tail") and r"\027[31mred" in netlab(lab, "dns", "tail")
+    assert "\x1b" not in lab.command("dns", "tail") and r"\027[31mred" in lab.command("dns", "tail")
     assert {row["name"] for row in rows(lab, "--client", "10.77.0.20")} == {"registry.lab.internal"}
     assert {row["name"] for row in rows(lab, "www.example.org")} == {"www.example.org"}
 
-    top = json.loads(netlab(lab, "dns", "top", "--json"))
+    top = json.loads(lab.command("dns", "top", "--json"))
     assert top["queries"] == len(told)
     assert {"name": "www.example.org", "queries": 2} in top["names"]
     assert top["blocked_names"][0]["name"] == "text.example.org"
     assert top["lists"]["ads"] == top["blocked"] > 0
     assert top["clients"][0]["name"] == "10.77.0.9"
-    assert re.search(r"www\.example\.org +2 ", netlab(lab, "dns", "top", "--since", "1h"))
+    assert re.search(r"www\.example\.org +2 ", lab.command("dns", "top", "--since", "1h"))
 
     # Why, for what was asked and for what never was.
     blocked = why(lab, "sub.text.example.org")
@@ -108,7 +99,7 @@ def test_log_top_tail_and_why(lab, upstream, client):
     at = text.index(b"\x04text\x07example")
     text[at + 1] = 0xff
     segment.write_bytes(text)
-    assert "damaged" in netlab(lab, "dns", "tail")
+    assert "damaged" in lab.command("dns", "tail")
     assert answers(client, "www.example.org") == WWW
 
 
@@ -116,13 +107,13 @@ def test_changes_at_run_time(lab, upstream, client):
     server = lab.start("dns_operator")
     until(lambda: answers(client, "text.example.org") == NULL, "the list is not used")
     fine = answers(client, "text.example.org", "TXT", "10.77.0.53")
-    told = netlab(lab, "dns", "allow", "text.example.org", "--for", "1h")
+    told = lab.command("dns", "allow", "text.example.org", "--for", "1h")
     assert "text.example.org" in told and "until 20" in told
     until(lambda: answers(client, "text.example.org", "TXT") == fine, "it is not allowed")
-    assert "has no end" in netlab(lab, "dns", "block", "example.net")
+    assert "has no end" in lab.command("dns", "block", "example.net")
     until(lambda: answers(client, "www.example.net") == NULL, "it is not blocked")
     assert "by an operator" in why(lab, "www.example.net")["because"]
-    status = netlab(lab, "status")
+    status = lab.command("status")
     assert re.search(r"allow text\.example\.org .*left\)", status) and re.search(r"block example\.net .*taken back", status), status
     assert len(events(server, "NL-DNS-160")) == 2
 
@@ -132,24 +123,24 @@ def test_changes_at_run_time(lab, upstream, client):
     until(lambda: answers(client, "fat.example.org") == NULL, "the list is not used")
     assert answers(client, "text.example.org", "TXT") == fine
     assert answers(client, "www.example.net") == NULL
-    netlab(lab, "dns", "remove", "text.example.org")
+    lab.command("dns", "remove", "text.example.org")
     until(lambda: answers(client, "text.example.org") == NULL, "it is still allowed")
 
     # A pause ends by itself, or by hand.
-    netlab(lab, "dns", "pause", "3s")
+    lab.command("dns", "pause", "3s")
     until(lambda: answers(client, "fat.example.org") != NULL, "blocking is not paused")
     until(lambda: answers(client, "fat.example.org") == NULL, "the pause did not end")
     assert events(server, "NL-DNS-161")
-    netlab(lab, "dns", "pause", "1h")
+    lab.command("dns", "pause", "1h")
     until(lambda: answers(client, "www.example.net") != NULL, "blocking is not paused")
-    netlab(lab, "dns", "resume")
+    lab.command("dns", "resume")
     until(lambda: answers(client, "www.example.net") == NULL, "blocking is still paused")
 
     for bad in (["allow"], ["pause"], ["top", "--since", "soon"], ["alow", "x"], ["why"]):
-        netlab(lab, "dns", *bad, code=2)
-    assert "nobody allowed" in netlab(lab, "dns", "remove", "elsewhere.example", code=1)
-    assert "no domain name" in netlab(lab, "dns", "block", "a..b", code=1)
-    assert "is not a duration" in netlab(lab, "dns", "allow", "a.example", "--for", "5", code=1)
+        lab.command("dns", *bad, code=2)
+    assert "nobody allowed" in lab.command("dns", "remove", "elsewhere.example", code=1)
+    assert "no domain name" in lab.command("dns", "block", "a..b", code=1)
+    assert "is not a duration" in lab.command("dns", "allow", "a.example", "--for", "5", code=1)
 
 
 def test_zone_file(lab, upstream, client):
@@ -212,13 +203,13 @@ def test_disk_full(lab, upstream, client):
 
         def full():
             client.run(*ask, timeout=60)
-            netlab(lab, "dns", "tail", "--rows", "1")
+            lab.command("dns", "tail", "--rows", "1")
             return events(server, "NL-DNS-150")
 
         until(full, "the full disk is not told", 60)
         assert answers(client, "www.example.org") == WWW
-        assert "not written" in netlab(lab, "dns", "tail", "--rows", "1")
-        assert "trouble" in netlab(lab, "status")
+        assert "not written" in lab.command("dns", "tail", "--rows", "1")
+        assert "trouble" in lab.command("status")
         server.stop()
     finally:
         netns.run("umount", "-l", str(folder))

@@ -43,13 +43,6 @@ def running(lab, recipe):
     return lab.start(recipe[0].with_suffix(""))
 
 
-def netlab(lab, *words, code=0):
-    done = subprocess.run([str(lab.binary), "--no-colour", "--state", str(lab.state), *words], stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, timeout=60)
-    assert done.returncode == code, f"netlab {' '.join(words)}: {done.returncode}\n{done.stdout}"
-    return done.stdout
-
-
 def ask(client):
     return client.run("curl", "-sS", "--max-time", "10", "http://10.77.0.1:8080/")
 
@@ -63,7 +56,7 @@ def test_reload(lab, recipe, running):
     assert ask(client) == "one"
 
     write("two")
-    assert re.search(r"changing\.lua runs anew after [0-9.]+ m?s, with \d+ objects", netlab(lab, "reload"))
+    assert re.search(r"changing\.lua runs anew after [0-9.]+ m?s, with \d+ objects", lab.command("reload"))
     assert ask(client) == "two"
     assert running.process.poll() is None, "the process is another one"
     machine.renew()
@@ -71,7 +64,7 @@ def test_reload(lab, recipe, running):
 
     # With a mistake in it, what runs goes on.
     write("three", 'lissten = "x",')
-    told = netlab(lab, "reload", code=2)
+    told = lab.command("reload", code=2)
     assert 'changing.lua:10: http.server: unknown option "lissten" (did you mean "listen"?)' in told
     assert "not reloaded: what ran goes on" in told
     assert ask(client) == "two"
@@ -92,8 +85,8 @@ def test_reload(lab, recipe, running):
 
 
 def test_reload_without_an_instance(lab):
-    assert "no running netlab answers" in netlab(lab, "reload", code=3)
-    assert "no running netlab answers" in netlab(lab, "top", code=3)
+    assert "no running netlab answers" in lab.command("reload", code=3)
+    assert "no running netlab answers" in lab.command("top", code=3)
 
 
 def test_top_into_a_pipe(lab, running):
@@ -101,15 +94,15 @@ def test_top_into_a_pipe(lab, running):
     load = subprocess.Popen(client.command("sh", "-c", "while :; do curl -s http://10.77.0.1:8080/ > /dev/null; done"),
                             start_new_session=True)
     try:
-        text = netlab(lab, "top", "--interval", "500ms", "--frames", "2")
+        text = lab.command("top", "--interval", "500ms", "--frames", "2")
     finally:
         os.killpg(load.pid, signal.SIGKILL)
         load.wait()
     rates = [float(r) for r in re.findall(r"^ *http +requests +([0-9.]+) ", text, re.M)]
     assert len(rates) == 2 and all(rate > 0 for rate in rates), text
     assert "changing.lua, up " in text and "\x1b" not in text
-    assert "--interval takes" in netlab(lab, "top", "--interval", "1ms", code=2)
-    assert "--frames takes" in netlab(lab, "top", "--frames", "0", code=2)
+    assert "--interval takes" in lab.command("top", "--interval", "1ms", code=2)
+    assert "--frames takes" in lab.command("top", "--frames", "0", code=2)
 
 
 def test_top_on_a_terminal(lab, running):
@@ -136,3 +129,39 @@ def test_top_on_a_terminal(lab, running):
     assert after == before
     os.close(ours)
     os.close(theirs)
+
+
+def test_console(lab, running):
+    def typed(text, code=0):
+        return lab.command("console", typed=text, code=code)
+
+    assert typed("1 + 1\n'a' .. 'b', nil\n") == '2\n"ab"\nnil\n'
+    # What a line leaves is there for the next, and for the next console; the recipe's own globals stay strict.
+    assert typed("x = { 1, two = 2 }\n") == ""
+    assert typed("x\n") == "{ 1, two = 2 }\n"
+    assert typed("{ { {} }, ['a b'] = true, f = print }\n") == '{ { {} }, ["a b"] = true, f = function }\n'
+    assert typed("x.me = x\nx\n").count("two = 2") == 5
+    assert "nothing" in typed("return nothing_of_that_name\n", code=1)
+    # A statement of several lines, printing, and waiting.
+    assert typed("for i = 1, 3 do\nprint(i, 'x')\nend\n") == "1\tx\n2\tx\n3\tx\n"
+    assert typed("netlab.sleep('50ms')\nprint('awake')\n").endswith("awake\n")
+    # Handles by name, and by kind.
+    assert "http.server" in typed("http_8080\n")
+    assert "dhcp.server" in typed("objects['dhcp.server']['dhcp-eth0']\n")
+    # Mistakes are answers, and nobody else notices.
+    assert "wrong" in typed("error('wrong')\n", code=1)
+    assert "'<eof>'" not in typed("for i = 1\n", code=1)
+    assert "the last statement does not end" in typed("for i = 1, 2 do\n", code=1)
+    assert "NL-LUA-003" in typed("while true do end\n", code=1)
+    assert lab.command("console", "--eval", "6 * 7") == "42\n"
+    assert ask(lab.network.host("client", "10.77.0.9/24")) == "one"
+
+
+def test_console_line_is_interrupted(lab, running):
+    process = subprocess.Popen([str(lab.binary), "--no-colour", "--state", str(lab.state), "console", "--eval",
+                                "print('begun') netlab.sleep('1h')"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               text=True)
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode == 1 and "cancelled" in out

@@ -138,7 +138,7 @@ result<object_ptr> create_profile(host& h, const options& o) {
   bool secureboot = o.get<bool>("secureboot"), uki = o.get<bool>("uki") || secureboot;
   auto model = read_model(o);
   if (!model) return tl::unexpected(model.error());
-  auto platform = o.get<std::string>("platform");
+  const auto& platform = o.get<std::string>("platform");
   if (platform.empty() ||
       platform.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") != std::string::npos)
     return wrong("platform", "expected a platform such as \"metal\", got \"" + printable(platform) + "\"");

@@ -52,6 +52,7 @@ int doc(const api& a, const global_options& global, words w);
 int plugin(const api& a, const global_options& global, words w);
 int probe(const api& a, const global_options& global, words w);
 int registry(const api& a, const global_options& global, words w);
+int console(const api& a, const global_options& global, words w);
 int reload(const api& a, const global_options& global, words w);
 int top_screen(const api& a, const global_options& global, words w);
 int status(const api& a, const global_options& global, words w);

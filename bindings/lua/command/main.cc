@@ -36,6 +36,7 @@ constexpr const char* usage =
   top [--interval 2s] [--frames N]
                               a running instance as it works: what every service does a second, and the nodes;
                               q or Ctrl-C ends it
+  console [--eval LUA]        Lua inside a running instance, line by line: netlab, and every handle by its name
   reload                      a running instance reads its recipe anew; with a mistake in it, what runs goes on
   registry ls|stat|gc|verify|prefetch|pin|unpin [IMAGE…] [--file LIST] [--platform OS/ARCH] [--name NAME] [--json]
                               a running registry proxy: what its cache holds, how it does, what is to be fetched
@@ -63,9 +64,10 @@ struct entry {
   const char* name;
   command_fn fn;
 };
-constexpr entry commands[] = {{"run", run},           {"check", check},   {"test", test},     {"doc", doc},
-                              {"plugin", plugin},     {"status", status}, {"probe", probe},   {"dns", dns},
-                              {"registry", registry}, {"reload", reload}, {"top", top_screen}};
+constexpr entry commands[] = {{"run", run},       {"check", check},    {"test", test},
+                              {"doc", doc},       {"plugin", plugin},  {"status", status},
+                              {"probe", probe},   {"dns", dns},        {"registry", registry},
+                              {"reload", reload}, {"top", top_screen}, {"console", console}};
 
 std::optional<log_level> level_of(const std::string& text) {
   for (auto level : {log_level::trace, log_level::debug, log_level::info, log_level::warn, log_level::error})

@@ -3,6 +3,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <csignal>
@@ -10,6 +11,7 @@
 #include <cstdlib>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "boots_table.h"
 #include "command.h"
@@ -93,6 +95,11 @@ sums sums_of(const json& status) {
   return out;
 }
 
+double grown(const sums& before, const sums& now, const std::string& name) {
+  auto a = before.find(name), b = now.find(name);
+  return b == now.end() ? 0 : b->second - (a == before.end() ? 0 : a->second);
+}
+
 // A number of things a second.
 std::string rate(double value) {
   char text[32];
@@ -118,30 +125,23 @@ constexpr std::array<work, 5> all_work{{
 // no row.
 table work_rows(const sums& before, const sums& now, double seconds) {
   table out{{"protocol", "", "a second", "bytes a second", "since the start"}};
-  auto since = [&](const std::string& name) {
-    auto a = before.find(name), b = now.find(name);
-    return b == now.end() ? 0 : b->second - (a == before.end() ? 0 : a->second);
-  };
   for (const auto& w : all_work) {
     auto total = now.find(w.requests);
     if (total == now.end()) continue;
     auto each = [&](double d) { return seconds > 0 ? d / seconds : 0; };
     std::string bytes;
-    if (w.bytes) bytes = format_size(static_cast<std::uint64_t>(std::max(0.0, each(since(w.bytes)))));
-    out.push_back({w.name, w.what, rate(each(since(w.requests))), bytes, rate(total->second)});
+    if (w.bytes)
+      bytes = format_size(static_cast<std::uint64_t>(std::max(0.0, each(grown(before, now, w.bytes)))));
+    out.push_back({w.name, w.what, rate(each(grown(before, now, w.requests))), bytes, rate(total->second)});
   }
   return out;
 }
 
 // Shares of the questions of the last frame.
 std::string dns_words(const sums& before, const sums& now) {
-  auto since = [&](const char* name) {
-    auto a = before.find(name), b = now.find(name);
-    return b == now.end() ? 0 : b->second - (a == before.end() ? 0 : a->second);
-  };
-  auto all = since("netlab_dns_queries_total");
+  auto all = grown(before, now, "netlab_dns_queries_total");
   if (all <= 0) return {};
-  auto share = [&](const char* name) { return rate(100 * since(name) / all) + " %"; };
+  auto share = [&](const char* name) { return rate(100 * grown(before, now, name) / all) + " %"; };
   return "dns answers: " + share("netlab_dns_cache_hits_total") + " from the cache, " +
          share("netlab_dns_local_total") + " own names, " + share("netlab_dns_blocked_total") + " blocked, " +
          share("netlab_dns_failures_total") + " failed\n\n";

@@ -6,6 +6,7 @@
 
 #include "host/bindings.h"
 #include "host/bundle.h"
+#include "host/console.h"
 #include "host/handle.h"
 #include "host/held_endpoints.h"
 #include "host/messages.h"
@@ -55,6 +56,8 @@ host::host(runtime world, std::function<runtime&()> bytes, const api& described,
   add_dhcp_verbs(*this);
   add_dns_verbs(*this);
   add_registry_verbs(*this);
+  on_control("console",
+             [c = std::make_shared<console>(*this)](const json& request) { return c->answer(request); });
   on_control("status", [this](const json&) -> result<json> { return status(); });
 }
 

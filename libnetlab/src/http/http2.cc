@@ -137,7 +137,7 @@ private:
 
   std::size_t copy(const std::string& text, std::uint8_t* out, std::size_t most) {
     auto n = std::min(most, text.size() - done_);
-    std::memcpy(out, text.data() + done_, n);
+    std::copy_n(text.data() + done_, n, out);
     done_ += n;
     if (done_ == text.size()) {
       done_ = 0;

@@ -114,6 +114,13 @@ class Lab:
         self._open.callback(getattr(thing, "close", None) or thing.kill)
         return thing
 
+    def command(self, *words, code=0, typed=""):
+        """The netlab command beside the running instance: what it prints.  `typed`: its standard input."""
+        done = subprocess.run([str(self.binary), "--no-colour", "--state", str(self.state), *words], input=typed,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+        assert done.returncode == code, f"netlab {' '.join(words)}: {done.returncode}\n{done.stdout}"
+        return done.stdout
+
     def story(self, node):
         """The steps of the node's boot as `netlab status` tells them."""
         out = self.host.run(str(self.binary), "--state", str(self.state), "status", "--json")
