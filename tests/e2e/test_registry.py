@@ -7,89 +7,18 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import time
 
 import pytest
 
-from lab import bastion, images, registries, sources
+from lab import images, pullers, registries
+from lab.registry_node import ALL, PORT, sent
 
-PORT = f"{bastion.ADDRESS}:5050"
-ALL = f"{bastion.ADDRESS}:5000"
 UPSTREAM = "10.77.0.5"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 pytestmark = [pytest.mark.netlab_only, pytest.mark.needs("skopeo", "docker-registry", "curl")]
-
-
-class Answer:
-    def __init__(self, status, headers, body):
-        self.status, self.headers, self.body = status, headers, body
-
-    def json(self):
-        return json.loads(self.body)
-
-
-class Node:
-    """A machine that pulls."""
-
-    def __init__(self, lab, name="node", address="10.77.0.9"):
-        self.host = lab.network.host(name, f"{address}/24")
-        self._folder = lab.folder / name
-        self._folder.mkdir()
-        self._pulls = 0
-
-    def start_pull(self, image, *options):
-        self._pulls += 1
-        folder = self._folder / f"pull-{self._pulls}"
-        process = self.host.popen("skopeo", "--insecure-policy", *options, "copy", "--src-tls-verify=false",
-                                  f"docker://{image}", f"dir:{folder}", stdout=subprocess.PIPE,
-                                  stderr=subprocess.STDOUT, text=True)
-        return process, folder
-
-    def pull(self, image, *options, timeout=120):
-        """The folder with what skopeo fetched, each part of which it has compared with its digest."""
-        process, folder = self.start_pull(image, *options)
-        out, _ = process.communicate(timeout=timeout)
-        assert process.returncode == 0, out
-        return folder
-
-    def pull_fails(self, image, *options, timeout=120):
-        process, _ = self.start_pull(image, *options)
-        out, _ = process.communicate(timeout=timeout)
-        assert process.returncode != 0, out
-        return out
-
-    def curl(self, path, *options, base=PORT, timeout=60):
-        done = subprocess.run(self.host.command("curl", "-sS", "-i", "-m", str(timeout), *options, f"http://{base}{path}"),
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout + 10)
-        assert done.returncode == 0, done.stderr.decode()
-        head, _, body = done.stdout.partition(b"\r\n\r\n")
-        while head.startswith(b"HTTP/1.1 1"):
-            head, _, body = body.partition(b"\r\n\r\n")
-        first, *lines = head.decode().split("\r\n")
-        return Answer(int(first.split()[1]), {k.lower(): v for k, v in (line.split(": ", 1) for line in lines)}, body)
-
-
-@pytest.fixture
-def away(lab):
-    """The host that the upstream runs on."""
-    return lab.network.host("upstream", f"{UPSTREAM}/24")
-
-
-@pytest.fixture
-def upstream(lab, away):
-    return lab.keep(sources.Registry(away, lab.folder, UPSTREAM))
-
-
-@pytest.fixture
-def node(lab):
-    return Node(lab)
-
-
-def sent(upstream):
-    """Every answer of the upstream with a blob in it: digest and status."""
-    return [(match["digest"], int(match["status"]))
-            for match in re.finditer(r'"GET /v2/\S+/blobs/(?P<digest>sha256:\w+) HTTP/1.1" (?P<status>\d+)', upstream.log())]
 
 
 def test_pulled_once_and_kept(lab, upstream, node):
@@ -373,6 +302,34 @@ def test_an_upstream_with_faults(lab, faulty, node):
     netlab.log.expect("NL-REG-006", 10)
 
 
+def test_redirects_are_followed_without_credentials(lab, faulty, away, node):
+    """Blobs and manifests that lie elsewhere: a relative place gets the token, another host does not."""
+    [layer] = faulty.image([200_000])
+    elsewhere = lab.keep(registries.Faulty(away, UPSTREAM, 5002))
+    elsewhere.blobs, elsewhere.manifests = faulty.blobs, faulty.manifests
+    seen = {"home": [], "elsewhere": []}
+
+    def at_home(handler, path):
+        seen["home"].append((path, handler.headers.get("Authorization")))
+        if path.startswith("/token"):
+            return faulty.reply(handler, 200, b'{"token": "secret-token"}') or True
+        if handler.headers.get("Authorization") != "Bearer secret-token":
+            return faulty.reply(handler, 401, WWW_Authenticate=f'Bearer realm="http://{UPSTREAM}:5000/token",service="x"') or True
+        if path == f"/v2/team/app/blobs/{layer}":
+            return faulty.reply(handler, 307, Location=f"../blobs/{layer}?moved=1") or True
+        if path.endswith("?moved=1"):
+            return faulty.reply(handler, 302, Location=f"http://{UPSTREAM}:5002/v2/team/app/blobs/{layer}") or True
+        return faulty.reply(handler, 307, Location=f"http://{UPSTREAM}:5002{path}") or True
+    faulty.faults.append(at_home)
+    elsewhere.faults.append(lambda h, path: seen["elsewhere"].append((path, h.headers.get("Authorization"))))
+    lab.start("registry")
+    assert node.curl("/v2/team/app/manifests/v1").body == faulty.manifests["v1"]
+    assert whole(node, f"/v2/team/app/blobs/{layer}", faulty.blobs[layer])
+    assert (f"/v2/team/app/blobs/{layer}?moved=1", "Bearer secret-token") in seen["home"]
+    assert {path for path, _ in seen["elsewhere"]} == {"/v2/team/app/manifests/v1", f"/v2/team/app/blobs/{layer}"}
+    assert {authorization for _, authorization in seen["elsewhere"]} == {None}
+
+
 def test_tags_are_asked_about_and_served_stale(lab, faulty, node):
     faulty.image([1000], seed="old")
     old = faulty.manifests["v1"]
@@ -442,6 +399,49 @@ def test_stays_within_its_size(lab, faulty, node):
     assert faulty.count(layers["a"]) == 1
     pull("b")
     assert faulty.count(layers["b"]) == 2
+
+
+def test_stays_within_its_size_while_many_pull(lab, faulty, node):
+    """Eight images of 1 MiB at the same moment in a cache of 3.5 MiB: every one arrives whole, and the cache never holds
+    more than its size, parts included."""
+    layers = {tag: faulty.image([1 << 20], tag=tag, seed=tag)[0] for tag in "abcdefgh"}
+    netlab = lab.start("registry", max_size="3500KiB")
+    cache = lab.state / "registry"
+    for _ in range(3):
+        pulls = {tag: node.start_pull(f"{PORT}/team/app:{tag}") for tag in layers}
+        largest = 0
+        while any(process.poll() is None for process, _ in pulls.values()):
+            os.killpg(netlab.process.pid, signal.SIGSTOP)  # while it moves, no look at its folder is of one moment
+            held = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
+            os.killpg(netlab.process.pid, signal.SIGCONT)
+            largest = max(largest, held)
+        for tag, (process, folder) in pulls.items():
+            assert process.wait() == 0, process.stdout.read()
+            assert (folder / layers[tag][7:]).read_bytes() == faulty.blobs[layers[tag]]
+        # Its own small files (tags, the lock) are not counted by it.
+        assert 0 < largest <= (3500 << 10) + 50_000
+
+
+def test_parts_expire(lab, faulty, node):
+    """What was begun and never gone on with is removed after a day."""
+    [old, new] = faulty.image([1 << 20, 1 << 20])
+    netlab = lab.start("registry")
+    held = [faulty.hold(digest, 500_000) for digest in (old, new)]
+    readers = [subprocess.Popen(node.host.command("curl", "-sSN", "-m", "60", f"http://{PORT}/v2/team/app/blobs/{digest}"),
+                                stdout=subprocess.PIPE) for digest in (old, new)]
+    for reader in readers:
+        assert len(reader.stdout.read(400_000)) == 400_000
+    netlab.kill()
+    for reader, go in zip(readers, held):
+        reader.kill()
+        reader.wait()
+        go.set()
+    parts = {path.name: path for path in (lab.state / "registry/parts").iterdir()}
+    assert set(parts) == {f"sha256-{digest[7:]}" for digest in (old, new)}
+    yesterday = time.time() - 25 * 3600
+    os.utime(parts[f"sha256-{old[7:]}"], (yesterday, yesterday))
+    lab.start("registry")
+    assert [path.name for path in (lab.state / "registry/parts").iterdir()] == [f"sha256-{new[7:]}"]
 
 
 def test_full_disk(lab, faulty, node):
@@ -668,40 +668,19 @@ def test_the_operator(lab, upstream, node):
     netlab.log.expect("NL-REG-015", 15)
 
 
-CONTAINERD = """version = 2
-root = "{folder}/root"
-state = "{folder}/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
-[grpc]
-  address = "{folder}/containerd.sock"
-"""
-
-
 @pytest.mark.needs("containerd", "ctr")
 def test_containerd_with_hosts_toml(lab, upstream, node):
-    """containerd finds the proxy by a hosts.toml: by a port of its own, and by ?ns= on the port for all."""
+    """containerd finds the proxy by a hosts.toml: by a port of its own, and by ?ns= or a path on the port for all."""
     image = images.Image(upstream, "team/app", "v1", [2 << 20, 1000])
     lab.start("registry")
     folder = lab.folder / "containerd"
-    for way, hosts in (("own", f'[host."http://{PORT}"]\n  capabilities = ["pull", "resolve"]\n'),
-                       ("ns", f'[host."http://{ALL}"]\n  capabilities = ["pull", "resolve"]\n'),
-                       ("path", f'[host."http://{ALL}/v2/upstream.lab"]\n  capabilities = ["pull", "resolve"]\n'
-                                "  override_path = true\n")):
-        place = folder / way / "upstream.lab"
-        place.mkdir(parents=True)
-        (place / "hosts.toml").write_text('server = "https://upstream.lab"\n\n' + hosts)
-    (folder / "config.toml").write_text(CONTAINERD.format(folder=folder))
-    with open(folder / "output.log", "wb") as log:
-        daemon = node.host.popen("containerd", "-c", folder / "config.toml", stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-    lab.keep(daemon)
-    deadline = time.monotonic() + 30
-    while not (folder / "containerd.sock").exists():
-        assert daemon.poll() is None and time.monotonic() < deadline, (folder / "output.log").read_text()
-        time.sleep(0.05)
-    ctr = ["ctr", "--address", folder / "containerd.sock"]
-    for way in ("own", "ns", "path"):
-        node.host.run(*ctr, "--namespace", way, "content", "fetch", "--hosts-dir", folder / way, "upstream.lab/team/app:v1",
-                      timeout=120)
-        listed = node.host.run(*ctr, "--namespace", way, "content", "ls", "-q").split()
+    ways = {"own": f"http://{PORT}", "ns": f"http://{ALL}", "path": f"http://{ALL}/v2/upstream.lab"}
+    hosts = {way: pullers.hosts_folder(folder / way, "upstream.lab", url, override_path=way == "path")
+             for way, url in ways.items()}
+    daemon = pullers.Containerd(lab, node.host, folder / "daemon", folder)
+    for way in ways:
+        daemon.ctr("content", "fetch", "--hosts-dir", hosts[way], "upstream.lab/team/app:v1", namespace=way)
+        listed = daemon.ctr("content", "ls", "-q", namespace=way).split()
         assert set(image.blobs) <= set(listed) and image.digest in listed
+    daemon.check_content(image)
     assert sorted(sent(upstream)) == sorted((digest, 200) for digest in image.blobs)
