@@ -201,6 +201,10 @@ function handle_dns_server:flush() end
 ---@class netlab.http.files
 local handle_http_files = {}
 
+---What netlab counts, for Prometheus, under a path; for http.server's `serve`.
+---@class netlab.http.metrics
+local handle_http_metrics = {}
+
 ---A recipe's handler under a path prefix, for http.server's `serve`.
 ---@class netlab.http.route
 local handle_http_route = {}
@@ -722,7 +726,7 @@ function netlab.dns.server(options) end
 ---@class netlab.http.server.options
 ---@field name? string how messages and commands call it
 ---@field listen string|netlab.listen|(string|netlab.listen)[] where: "addr:port", lan:at(port), or a list of them (required)
----@field serve (netlab.asset.source|netlab.http.entry)[] what: boot services, netlab.http.files, netlab.http.route, netlab.assets.handler, and DNS servers (DNS over HTTPS, at /dns-query) (required)
+---@field serve (netlab.asset.source|netlab.http.entry)[] what: boot services, netlab.http.files, netlab.http.route, netlab.http.metrics, netlab.assets.handler, and DNS servers (DNS over HTTPS, at /dns-query) (required)
 ---@field tls? netlab.http.server.options.tls serve HTTPS with this certificate
 ---@field header_limit? string request line and headers (default "16KiB")
 ---@field body_limit? string of a request, for handlers (default "1MiB")
@@ -1059,6 +1063,11 @@ function netlab.http.files(prefix, folder, options) end
 ---@return netlab.http_response? response # { status, ok, headers, body, bytes, url, sha256 (with keep) }: any status is a response
 ---@return netlab.error? err # why there was none
 function netlab.http.get(url, options) end
+
+---Counters of every service, its readings (leases, cache, connections …), the boots by the stage they reached and what the process uses, in Prometheus' text format: an entry of http.server's `serve`. docs/metrics.md lists the names.
+---@param prefix? string "/metrics" when left out
+---@return http.metrics
+function netlab.http.metrics(prefix) end
 
 ---@class netlab.http.request.options
 ---@field url string what to ask for (required)

@@ -205,6 +205,14 @@ void dhcp_service::drain(std::function<void()> done) {
   server_->stop([this, done = std::move(done)] { store_->drain(done); });
 }
 
+std::vector<reading> dhcp_service::readings() const {
+  if (!server_) return {};
+  std::vector<reading> out;
+  if (!proxy) out.push_back({"netlab_dhcp_leases", {}, static_cast<double>(server_->leases().size())});
+  out.push_back({"netlab_dhcp_other_servers", {}, static_cast<double>(server_->foreign_servers().size())});
+  return out;
+}
+
 json dhcp_service::status() const {
   if (is_off()) return {{"off", lan->keeps_off(kind())}};
   if (!server_) return json::object();

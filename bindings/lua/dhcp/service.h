@@ -39,6 +39,7 @@ public:
   result<void> start(host& h) override;
   void drain(std::function<void()> done) override;
   json status() const override;
+  std::vector<reading> readings() const override;
 
   dhcp::server* running() { return server_.get(); }
   std::vector<lease> current_leases() const override;

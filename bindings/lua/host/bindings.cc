@@ -24,6 +24,7 @@ api describe_everything() {
   bind_fs(out);
   bind_http(out);
   bind_http_server(out);
+  bind_http_metrics(out);
   bind_json(out);
   bind_log(out);
   bind_network(out);

@@ -25,6 +25,7 @@ void bind_err(api&);
 void bind_fs(api&);
 void bind_http(api&);
 void bind_http_server(api&);
+void bind_http_metrics(api&);
 void bind_json(api&);
 void bind_log(api&);
 void bind_network(api&);

@@ -333,6 +333,10 @@ void host::finish_stop() {
   if (end) end(exit_code_);
 }
 
+bool host::runs(const service& s) const {
+  return std::any_of(started_.begin(), started_.end(), [&](const auto& one) { return one.get() == &s; });
+}
+
 json host::status() {
   json services = json::array();
   for (const auto& o : graph_->objects()) {
@@ -341,7 +345,7 @@ json host::status() {
       json endpoints = json::array();
       for (const auto& e : s->endpoints()) endpoints.push_back(e.protocol + " " + e.local.to_string());
       entry["endpoints"] = std::move(endpoints);
-      entry["running"] = std::find(started_.begin(), started_.end(), s) != started_.end();
+      entry["running"] = runs(*s);
     }
     entry["status"] = o->status();
     services.push_back(std::move(entry));

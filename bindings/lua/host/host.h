@@ -115,6 +115,8 @@ public:
   // The error that ends the top level next is no news: its reason is reported already.
   void stop_declaring() { stopped_declaring_ = true; }
   json status();
+  // Started, and not stopped since.
+  bool runs(const service& s) const;
 
 private:
   void declare(const std::string& chunk);

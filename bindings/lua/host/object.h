@@ -8,6 +8,7 @@
 
 #include "netlab/ip.h"
 #include "netlab/json.h"
+#include "netlab/prometheus.h"
 #include "netlab/result.h"
 
 namespace netlab::lua {
@@ -67,6 +68,8 @@ public:
   virtual result<void> start(host& h) = 0;
   // Takes no new work, finishes what is under way and calls `done` once, now or later.
   virtual void drain(std::function<void()> done) { done(); }
+  // How it is now, in numbers, while it runs: what netlab.http.metrics shows, labelled with its name.
+  virtual std::vector<reading> readings() const { return {}; }
   // What the recipe's author should know although it is not an error (an address that is not there yet).
   virtual std::vector<std::string> notes() const { return {}; }
 };

@@ -114,6 +114,10 @@ bool story::boots(const boot_event& event) const {
   return !asks || !event.architecture.empty() || booting_.contains(*event.node.mac);
 }
 
+std::vector<boot_record> story::boots() const {
+  return timeline_ ? timeline_->boots() : std::vector<boot_record>{};
+}
+
 bool story::wants(const boot_event& event) const {
   bool passing = event.stage == boot_stage::discover || event.stage == boot_stage::offer;
   return !passing || boots(event) || host_.world().log.enabled(log_level::debug);

@@ -27,6 +27,8 @@ public:
   bool wants(const boot_event& event) const;
   // The same for a passing step (discover, offer) of a machine that is known by its MAC.
   bool wants(const mac_address& mac, std::string_view architecture) const;
+  // The current boot of every node, the latest active first.
+  std::vector<boot_record> boots() const;
   // What a room knows that a boot's own steps do not tell.
   void add_evidence(std::function<void(const boot_record&, boot_evidence&)> fn) {
     evidence_.push_back(std::move(fn));

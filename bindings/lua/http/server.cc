@@ -10,6 +10,7 @@
 #include "host/bytes_loop.h"
 #include "host/handle.h"
 #include "host/host.h"
+#include "http/routes.h"
 #include "http/sources.h"
 #include "netlab/late_binding.h"
 
@@ -145,10 +146,18 @@ public:
 
   json status() const override {
     if (!server_) return json::object();
-    return {{"connections", on_bytes_loop(*host_, [this] { return server_->connections(); })}};
+    return {{"connections", connections()}};
+  }
+  std::vector<reading> readings() const override {
+    if (!server_) return {};
+    return {{"netlab_http_connections", {}, static_cast<double>(connections())}};
   }
 
 private:
+  std::size_t connections() const {
+    return on_bytes_loop(*host_, [this] { return server_->connections(); });
+  }
+
   result<void> open(host& h) {
     auto& bytes = h.bytes();
     http_server_options o;
@@ -219,10 +228,9 @@ schema server_schema() {
   s.options = {
       optional("name", type::string(), "how messages and commands call it"),
       required("listen", type::listen(), "where: \"addr:port\", lan:at(port), or a list of them"),
-      required(
-          "serve", type::list(type::handle("asset.source|http.entry")),
-          "what: boot services, netlab.http.files, netlab.http.route, netlab.assets.handler, and DNS servers "
-          "(DNS over HTTPS, at /dns-query)"),
+      required("serve", type::list(type::handle("asset.source|http.entry")),
+               "what: boot services, netlab.http.files, netlab.http.route, netlab.http.metrics, "
+               "netlab.assets.handler, and DNS servers (DNS over HTTPS, at /dns-query)"),
       optional("tls",
                type::table({required("certificate", type::path(), "certificate chain, PEM"),
                             required("key", type::path(), "private key, PEM")}),
@@ -276,23 +284,9 @@ const schema& files_schema() {
   return s;
 }
 
-std::string prefix_of(call& c) {
-  auto prefix = c.text(1, "the path prefix");
-  if (prefix.empty() || prefix.front() != '/')
-    c.refuse("the path prefix must begin with \"/\", got \"" + prefix + "\"");
-  return prefix;
-}
-
-int give_route(call& c, const std::shared_ptr<http_route>& route, const char* kind) {
-  if (auto ok = c.owner.graph().add(route, kind, where(c.L), "", json::object()); !ok)
-    c.refuse(ok.error().message);
-  push_handle(c.L, route);
-  return 1;
-}
-
 int files(call& c) {
   auto route = std::make_shared<http_route>();
-  route->prefix = prefix_of(c);
+  route->prefix = path_prefix(c);
   route->folder = join_path(c.owner.recipe_folder(), c.text(2, "the folder"));
   if (c.given(3)) {
     auto o = c.table(3, files_schema());
@@ -300,19 +294,33 @@ int files(call& c) {
     route->settings.follow_outside = o.get<bool>("follow_outside");
     route->settings.content_type = o.maybe<std::string>("content_type").value_or("");
   }
-  return give_route(c, route, "http.files");
+  return give_entry(c, route, "http.files");
 }
 
 int route(call& c) {
   auto out = std::make_shared<http_route>();
-  out->prefix = prefix_of(c);
+  out->prefix = path_prefix(c);
   c.need_function(2, "the handler");
   lua_pushvalue(c.L, 2);
   out->handler = std::make_shared<const reference>(c.L);
-  return give_route(c, out, "http.route");
+  return give_entry(c, out, "http.route");
 }
 
 } // namespace
+
+std::string path_prefix(call& c) {
+  auto prefix = c.text(1, "the path prefix");
+  if (prefix.empty() || prefix.front() != '/')
+    c.refuse("the path prefix must begin with \"/\", got \"" + prefix + "\"");
+  return prefix;
+}
+
+int give_entry(call& c, const std::shared_ptr<object>& entry, const char* kind) {
+  if (auto ok = c.owner.graph().add(entry, kind, where(c.L), "", json::object()); !ok)
+    c.refuse(ok.error().message);
+  push_handle(c.L, entry);
+  return 1;
+}
 
 void bind_http_server(api& a) {
   a.constructor(server_schema(), "http.server", create_server);

@@ -87,10 +87,18 @@ public:
   json status() const override {
     if (!off.empty()) return {{"off", off}};
     if (!server_) return json::object();
-    return {{"transfers", on_bytes_loop(*host_, [this] { return server_->transfers(); })}};
+    return {{"transfers", transfers()}};
+  }
+  std::vector<reading> readings() const override {
+    if (!server_) return {};
+    return {{"netlab_tftp_transfers", {}, static_cast<double>(transfers())}};
   }
 
 private:
+  std::size_t transfers() const {
+    return on_bytes_loop(*host_, [this] { return server_->transfers(); });
+  }
+
   host* host_ = nullptr;
   served_sources sources_;
   std::unique_ptr<tftp::server> server_; // lives on the bytes loop
