@@ -14,7 +14,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from lab import bastion, boots, netns, registry_node, sources  # noqa: E402  the path above comes first
+from lab import bastion, boots, netns, registries, registry_node, sources  # noqa: E402  the path above comes first
 
 
 def pytest_addoption(parser):
@@ -70,12 +70,17 @@ def lab(request):
 @pytest.fixture
 def away(lab):
     """The host that an upstream registry runs on."""
-    return lab.network.host("upstream", "10.77.0.5/24")
+    return lab.network.host("upstream", f"{registry_node.UPSTREAM}/24")
 
 
 @pytest.fixture
 def upstream(lab, away):
-    return lab.keep(sources.Registry(away, lab.folder, "10.77.0.5"))
+    return lab.keep(sources.Registry(away, lab.folder, registry_node.UPSTREAM))
+
+
+@pytest.fixture
+def faulty(lab, away):
+    return lab.keep(registries.Faulty(away, registry_node.UPSTREAM))
 
 
 @pytest.fixture

@@ -3,21 +3,14 @@
 import contextlib
 import hashlib
 import json
-import os
-import random
 import re
-import shutil
-import signal
 import subprocess
-import time
 
 import pytest
 
 from lab import images, pullers, registries
-from lab.registry_node import ALL, PORT, sent
+from lab.registry_node import ALL, MANIFEST, PORT, UPSTREAM, sent, whole
 
-UPSTREAM = "10.77.0.5"
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 pytestmark = [pytest.mark.netlab_only, pytest.mark.needs("skopeo", "docker-registry", "curl")]
 
 
@@ -209,16 +202,6 @@ def test_tls_and_tokens(lab, upstream, away, node):
     assert node.curl("/v2/team/app/manifests/v1").status == 502
 
 
-@pytest.fixture
-def faulty(lab, away):
-    return lab.keep(registries.Faulty(away, UPSTREAM))
-
-
-def whole(node, path, content):
-    got = node.curl(path)
-    return got.status == 200 and got.body == content
-
-
 def test_broken_connections_are_gone_on_with(lab, faulty, node):
     """An upstream that cuts off again and again: the client sees one whole blob, each byte of which came once."""
     [digest] = faulty.image([3 << 20])
@@ -248,9 +231,22 @@ def test_wrong_content_is_never_served_to_its_end(lab, faulty, node):
 
     spoiled(lambda handler, body: faulty.reply(handler, 200, bytes(len(body))), "NL-REG-007")
     spoiled(lambda handler, body: faulty.reply(handler, 200, body[:-1] + b"x"), "NL-REG-007")
+    spoiled(lambda handler, body: faulty.reply(handler, 200, body[:-1000]), "NL-REG-007")
+    asked = faulty.count(digest)
     assert whole(node, path, content)
     assert whole(node, path, content)
-    assert faulty.count(digest) == 3
+    assert faulty.count(digest) == asked + 1
+
+    def too_long(handler, body):
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(body) + 1000))
+        handler.end_headers()
+        handler.wfile.write(body)
+        handler.close_connection = True
+    other = faulty.put(bytes(reversed(content)))["digest"]
+    digest, content, path = other, faulty.blobs[other], f"/v2/team/app/blobs/{other}"
+    spoiled(too_long, "NL-REG-008")
+    assert whole(node, path, content)
 
 
 def test_an_upstream_with_faults(lab, faulty, node):
@@ -376,296 +372,6 @@ def test_mirrors_are_asked_first(lab, upstream, away, node):
     images.check_folder(node.pull(f"{PORT}/team/app:v1"), image)
     assert mirror.count(layer["digest"]) == 1
     assert layer["digest"] not in [digest for digest, _ in sent(upstream)]
-
-
-def blob_files(lab, cache="registry"):
-    return [path for path in (lab.state / cache / "blobs").rglob("*") if path.is_file()]
-
-
-def test_stays_within_its_size(lab, faulty, node):
-    """What was used longest ago goes, an image at a time; no answer is ever empty."""
-    layers = {tag: faulty.image([1 << 20], tag=tag, seed=tag)[0] for tag in ("a", "b", "c", "d")}
-    lab.start("registry", max_size="3500KiB")
-
-    def pull(tag):
-        assert node.curl(f"/v2/team/app/manifests/{tag}").status == 200
-        assert whole(node, f"/v2/team/app/blobs/{layers[tag]}", faulty.blobs[layers[tag]])
-
-    for tag in ("a", "b", "c", "a", "d"):
-        pull(tag)
-    held = {path.name.split("-")[0] for path in blob_files(lab)}
-    assert {tag for tag, digest in layers.items() if digest[7:] in held} == {"a", "c", "d"}
-    assert sum(path.stat().st_size for path in blob_files(lab)) <= 3500 << 10
-    assert faulty.count(layers["a"]) == 1
-    pull("b")
-    assert faulty.count(layers["b"]) == 2
-
-
-def test_stays_within_its_size_while_many_pull(lab, faulty, node):
-    """Eight images of 1 MiB at the same moment in a cache of 3.5 MiB: every one arrives whole, and the cache never holds
-    more than its size, parts included."""
-    layers = {tag: faulty.image([1 << 20], tag=tag, seed=tag)[0] for tag in "abcdefgh"}
-    netlab = lab.start("registry", max_size="3500KiB")
-    cache = lab.state / "registry"
-    for _ in range(3):
-        pulls = {tag: node.start_pull(f"{PORT}/team/app:{tag}") for tag in layers}
-        largest = 0
-        while any(process.poll() is None for process, _ in pulls.values()):
-            os.killpg(netlab.process.pid, signal.SIGSTOP)  # while it moves, no look at its folder is of one moment
-            held = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
-            os.killpg(netlab.process.pid, signal.SIGCONT)
-            largest = max(largest, held)
-        for tag, (process, folder) in pulls.items():
-            assert process.wait() == 0, process.stdout.read()
-            assert (folder / layers[tag][7:]).read_bytes() == faulty.blobs[layers[tag]]
-        # Its own small files (tags, the lock) are not counted by it.
-        assert 0 < largest <= (3500 << 10) + 50_000
-
-
-def test_parts_expire(lab, faulty, node):
-    """What was begun and never gone on with is removed after a day."""
-    [old, new] = faulty.image([1 << 20, 1 << 20])
-    netlab = lab.start("registry")
-    held = [faulty.hold(digest, 500_000) for digest in (old, new)]
-    readers = [subprocess.Popen(node.host.command("curl", "-sSN", "-m", "60", f"http://{PORT}/v2/team/app/blobs/{digest}"),
-                                stdout=subprocess.PIPE) for digest in (old, new)]
-    for reader in readers:
-        assert len(reader.stdout.read(400_000)) == 400_000
-    netlab.kill()
-    for reader, go in zip(readers, held):
-        reader.kill()
-        reader.wait()
-        go.set()
-    parts = {path.name: path for path in (lab.state / "registry/parts").iterdir()}
-    assert set(parts) == {f"sha256-{digest[7:]}" for digest in (old, new)}
-    yesterday = time.time() - 25 * 3600
-    os.utime(parts[f"sha256-{old[7:]}"], (yesterday, yesterday))
-    lab.start("registry")
-    assert [path.name for path in (lab.state / "registry/parts").iterdir()] == [f"sha256-{new[7:]}"]
-
-
-def test_full_disk(lab, faulty, node):
-    """No room for a blob: it is passed on without being kept, whole and right, and nothing else breaks."""
-    big, small = faulty.image([12 << 20, 100_000])
-    disk = lab.folder / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], check=True)
-    try:
-        netlab = lab.start("registry", cache=disk)
-        assert whole(node, f"/v2/team/app/blobs/{small}", faulty.blobs[small])
-        for _ in range(2):
-            assert whole(node, f"/v2/team/app/blobs/{big}", faulty.blobs[big])
-        netlab.log.expect("NL-REG-010", 10)
-        got = node.curl(f"/v2/team/app/blobs/{big}", "-H", "Range: bytes=5000000-5000999")
-        assert (got.status, got.body) == (206, faulty.blobs[big][5000000:5001000])
-        assert netlab.stop() == 0
-    finally:
-        subprocess.run(["umount", "-l", disk], check=True)
-
-
-def test_damaged_cache_is_repaired(lab, faulty, node):
-    [one, two] = faulty.image([300_000, 400_000])
-    netlab = lab.start("registry")
-    for digest in (one, two):
-        assert whole(node, f"/v2/team/app/blobs/{digest}", faulty.blobs[digest])
-    assert node.curl("/v2/team/app/manifests/v1").status == 200
-    assert netlab.stop() == 0
-    cache = lab.state / "registry"
-    torn = next(path for path in blob_files(lab) if path.name.startswith(one[7:]))
-    torn.write_bytes(torn.read_bytes()[:1000])
-    (torn.parent / "rubbish").write_bytes(b"x")
-    for path in (cache / "manifests").rglob("*"):
-        if path.is_file():
-            path.write_bytes(path.read_bytes()[:-1])
-    for path in (cache / "tags").iterdir():
-        path.write_text('{"v1": {')
-    netlab = lab.start("registry")
-    assert any("NL-REG-002" in line for line in netlab.log.lines())
-    for digest in (one, two):
-        assert whole(node, f"/v2/team/app/blobs/{digest}", faulty.blobs[digest])
-    got = node.curl("/v2/team/app/manifests/v1")
-    assert (got.status, got.body) == (200, faulty.manifests["v1"])
-    assert (faulty.count(one), faulty.count(two)) == (2, 1)
-
-
-def test_killed_in_the_middle_of_a_fill(lab, faulty, node):
-    """Whenever it is killed: what is served afterwards is right, and what was fetched is not fetched again."""
-    [digest] = faulty.image([24 << 20])
-    content = faulty.blobs[digest]
-    path = f"/v2/team/app/blobs/{digest}"
-    resumed = 0
-    for count in (3 << 20, 5 << 20, 17 << 20):
-        go = faulty.hold(digest, count)
-        netlab = lab.start("registry")
-        reader = subprocess.Popen(node.host.command("curl", "-sSN", "-m", "60", f"http://{PORT}{path}"), stdout=subprocess.PIPE)
-        assert reader.stdout.read(2 << 20) == content[:2 << 20]
-        netlab.kill()
-        reader.kill()
-        reader.wait()
-        go.set()
-        assert not blob_files(lab)
-        netlab = lab.start("registry")
-        before = len(faulty.asked)
-        assert whole(node, path, content)
-        resumed += any(wanted for _, _, wanted in faulty.asked[before:])
-        assert netlab.stop() == 0
-        [file] = blob_files(lab)
-        assert hashlib.sha256(file.read_bytes()).hexdigest() == digest[7:]
-        file.unlink()
-        assert not any((lab.state / "registry/parts").iterdir())
-    assert resumed == 3
-
-
-KILLS = int(os.environ.get("NETLAB_KILLS", "8"))
-
-
-def test_killed_at_random_points(lab, faulty, node):
-    """kill -9 while several blobs are fetched (NETLAB_KILLS times): nothing but whole blobs and parts is left, whatever
-    is served is right, and parts are gone on with.  A seed makes a failure repeatable."""
-    chance = random.Random(20)
-    layers = faulty.image([2 << 20, 3 << 20, 400_000, 30_000])
-    cache = lab.state / "registry"
-
-    def slowly(handler, path):
-        """About 20 MB/s, so that a kill finds something under way."""
-        content = faulty.blobs.get(path.rpartition("/")[2])
-        if content is None or handler.command != "GET":
-            return None
-        first = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", ""))
-        start = int(first[1]) if first else 0
-        if start >= len(content):
-            return None
-        handler.send_response(206 if first else 200)
-        if first:
-            handler.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        handler.send_header("Content-Length", str(len(content) - start))
-        handler.end_headers()
-        with contextlib.suppress(OSError):
-            for at in range(start, len(content), 65536):
-                handler.wfile.write(content[at:at + 65536])
-                time.sleep(0.003)
-        return True
-    faulty.faults.append(slowly)
-    for _ in range(KILLS):
-        netlab = lab.start("registry")
-        pulls = [subprocess.Popen(node.host.command("curl", "-sS", "-m", "60", "-w", "%{http_code}", "-o", lab.folder / f"out-{n}",
-                                                    f"http://{PORT}/v2/team/app/blobs/{digest}"),
-                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-                 for n, digest in enumerate(layers)]
-        pulls.append(node.start_pull(f"{PORT}/team/app:v1")[0])
-        time.sleep(chance.uniform(0, 0.25))
-        netlab.kill()
-        for number, pull in enumerate(pulls):
-            out, _ = pull.communicate(timeout=60)
-            if pull.returncode == 0 and number < len(layers):
-                assert out == b"200" and (lab.folder / f"out-{number}").read_bytes() == faulty.blobs[layers[number]]
-        for path in blob_files(lab):
-            digest, _, size = path.name.partition("-")
-            assert path.stat().st_size == int(size) and hashlib.sha256(path.read_bytes()).hexdigest() == digest
-        # Now and then all is lost, so that there is something to fetch again.
-        if len(blob_files(lab)) >= len(layers):
-            shutil.rmtree(cache)
-    lab.start("registry")
-    for digest in layers:
-        assert whole(node, f"/v2/team/app/blobs/{digest}", faulty.blobs[digest])
-    assert not any((cache / "parts").iterdir())
-    if KILLS >= 8:
-        assert any(wanted for _, _, wanted in faulty.asked), "no part was ever gone on with"
-
-
-def test_imports_an_older_cache(lab, upstream, node):
-    """The storage folder of a registry:2 is a warm cache; what is damaged in it is fetched."""
-    image = images.Image(upstream, "team/app", "v1", [200_000, 300_000])
-    good, bad = (each["digest"] for each in image.layers)
-    data = lab.folder / "registry/data"
-    older = lab.folder / "older"
-    shutil.copytree(data, older)
-    path = older / f"docker/registry/v2/blobs/sha256/{bad[7:9]}/{bad[7:]}/data"
-    path.write_bytes(b"x" + path.read_bytes()[1:])
-    lab.start("registry", **{"import": older})
-    images.check_folder(node.pull(f"{PORT}/team/app:v1"), image)
-    assert [digest for digest, _ in sent(upstream)] == [bad]
-    upstream.down()
-    images.check_folder(node.pull(f"{PORT}/team/app:v1"), image)
-
-
-@pytest.mark.needs("buildah")
-def test_hosted_registry_takes_pushes(lab, upstream, node):
-    """skopeo and buildah push to the recipe's own registry, which keeps what they pushed over a restart."""
-    image = images.Image(upstream, "team/app", "v1", [3 << 20, 1000])
-    netlab = lab.start("registry", max_size="1MiB")  # what is hosted stays, whatever the limit says
-    folder = node.pull(f"{UPSTREAM}:5000/team/app:v1")
-    push = ["skopeo", "--insecure-policy", "copy", "--dest-tls-verify=false", f"dir:{folder}", f"docker://{ALL}/lab/team/app:v1"]
-    node.host.run(*push, timeout=120)
-    images.check_folder(node.pull(f"{ALL}/lab/team/app:v1"), image)
-    assert netlab.stop() == 0
-    netlab = lab.start("registry", max_size="1MiB")
-    images.check_folder(node.pull(f"{ALL}/lab/team/app:v1"), image)
-    assert node.curl("/v2/lab/team/app/tags/list", base=ALL).json()["tags"] == ["v1"]
-    assert node.curl("/v2/_catalog", base=ALL).json()["repositories"] == ["lab/team/app"]
-    storage = ["buildah", "--root", lab.folder / "buildah", "--runroot", lab.folder / "buildah-run", "--storage-driver", "vfs"]
-    node.host.run(*storage, "pull", "--tls-verify=false", f"{ALL}/lab/team/app:v1", timeout=120)
-    node.host.run(*storage, "push", "--tls-verify=false", f"{ALL}/lab/team/app:v1", f"docker://{ALL}/lab/team/copy:v2",
-                  timeout=120)
-    assert node.curl("/v2/lab/team/copy/manifests/v2", base=ALL).status == 200
-    # What was not pushed cannot be listed, and a wrong digest is refused.
-    refused = node.curl("/v2/lab/team/bad/manifests/v1", "-X", "PUT", "-H", f"Content-Type: {MANIFEST}", "--data",
-                        json.dumps({"schemaVersion": 2, "layers": [], "config": {"digest": "sha256:" + "0" * 64, "size": 2}}),
-                        base=ALL)
-    assert (refused.status, refused.json()["errors"][0]["code"]) == (404, "MANIFEST_BLOB_UNKNOWN")
-    begun = node.curl("/v2/lab/team/bad/blobs/uploads/", "-X", "POST", base=ALL)
-    assert begun.status == 202
-    wrong = node.curl(f"{begun.headers['location']}?digest=sha256:{'0' * 64}", "-X", "PUT", "--data-binary", "x", base=ALL)
-    assert (wrong.status, wrong.json()["errors"][0]["code"]) == (400, "DIGEST_INVALID")
-    gone = node.curl("/v2/lab/team/copy/manifests/v2", "-X", "DELETE", base=ALL)
-    assert gone.status == 202
-    assert node.curl("/v2/lab/team/copy/manifests/v2", base=ALL).status == 404
-
-
-def operate(lab, *words, fails=False):
-    done = subprocess.run([lab.binary, "--state", lab.state, "registry", *map(str, words)], stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True, timeout=120)
-    assert (done.returncode != 0) == fails, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
-def test_the_operator(lab, upstream, node):
-    """ls, stat, prefetch, pin, gc and verify of a running proxy; a prefetched image needs no upstream."""
-    amd64 = images.Image(upstream, "team/app", "amd64", [200_000], seed="amd64")
-    arm64 = images.Image(upstream, "team/app", "arm64", [200_000], seed="arm64", architecture="arm64")
-    images.index(upstream, "team/app", "v1", {"amd64": amd64, "arm64": arm64})
-    netlab = lab.start("registry", max_size="1MiB")
-    (lab.folder / "list").write_text("# of the lab\nupstream.lab/team/app:v1\n")
-    out = operate(lab, "prefetch", "--platform", "linux/arm64", "--file", lab.folder / "list")
-    assert "1 of 1" in out, out
-    fetched = {digest for digest, _ in sent(upstream)}
-    assert fetched == set(arm64.blobs)
-    upstream.down()
-    images.check_folder(node.pull(f"{PORT}/team/app:v1", "--override-arch", "arm64"), arm64)
-    assert "0 of 1" in operate(lab, "prefetch", "upstream.lab/team/nothing:v1", fails=True)
-    assert "no registry of this proxy" in operate(lab, "prefetch", "elsewhere.lab/a:v1", fails=True)
-    operate(lab, "pin", "upstream.lab/team/app:v1")
-    [row] = json.loads(operate(lab, "ls", "--json"))
-    assert (row["image"], row["pinned"]) == ("upstream.lab/team/app:v1", True)
-    assert "pinned" in operate(lab, "ls")
-    upstream.up()
-    for number in range(4):
-        other = images.Image(upstream, f"team/other{number}", "v1", [300_000], seed=number)
-        images.check_folder(node.pull(f"{PORT}/team/other{number}:v1"), other)
-    upstream.down()
-    images.check_folder(node.pull(f"{PORT}/team/app:v1", "--override-arch", "arm64"), arm64)
-    stat = json.loads(operate(lab, "stat", "--json"))
-    assert stat["hits"] > 0 and stat["saved_bytes"] > 0 and stat["upstreams"][-1]["upstream"] == "upstream.lab"
-    operate(lab, "gc")
-    victim = next(path for path in blob_files(lab) if path.stat().st_size > 100_000)
-    content = bytearray(victim.read_bytes())
-    content[5000] ^= 1
-    victim.write_bytes(content)
-    assert "was damaged and is gone" in operate(lab, "verify")
-    assert not victim.exists()
-    operate(lab, "unpin", "upstream.lab/team/app:v1")
-    assert "is not pinned" in operate(lab, "unpin", "upstream.lab/team/app:v1", fails=True)
-    netlab.log.expect("NL-REG-015", 15)
 
 
 @pytest.mark.needs("containerd", "ctr")

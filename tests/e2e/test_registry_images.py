@@ -10,9 +10,8 @@ import time
 import pytest
 
 from lab import images, netns, pullers, registries, sources
-from lab.registry_node import ALL, PORT, sent
+from lab.registry_node import ALL, PORT, UPSTREAM, sent
 
-UPSTREAM = "10.77.0.5"
 SCALE = int(os.environ.get("NETLAB_IMAGE_SCALE", "1"))
 pytestmark = [pytest.mark.netlab_only, pytest.mark.needs("skopeo", "docker-registry", "openssl")]
 

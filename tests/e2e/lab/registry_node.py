@@ -1,4 +1,5 @@
-"""A machine that pulls by skopeo and asks by curl, and what an upstream of Debian's docker-registry has sent."""
+"""A machine that pulls by skopeo and asks by curl; what an upstream of Debian's docker-registry has sent, and what a cache
+holds."""
 
 import json
 import re
@@ -8,6 +9,8 @@ from . import bastion
 
 PORT = f"{bastion.ADDRESS}:5050"  # of the first registry
 ALL = f"{bastion.ADDRESS}:5000"  # of all of them
+UPSTREAM = "10.77.0.5"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
 class Answer:
@@ -75,3 +78,12 @@ def sent(upstream):
     """Every answer of the upstream with a blob in it: digest and status."""
     return [(match["digest"], int(match["status"]))
             for match in re.finditer(r'"GET /v2/\S+/blobs/(?P<digest>sha256:\w+) HTTP/[\d.]+" (?P<status>\d+)', upstream.log())]
+
+
+def whole(node, path, content):
+    got = node.curl(path)
+    return got.status == 200 and got.body == content
+
+
+def blob_files(lab, cache="registry"):
+    return [path for path in (lab.state / cache / "blobs").rglob("*") if path.is_file()]
