@@ -14,7 +14,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from lab import bastion, boots, netns  # noqa: E402  the path above comes first
+from lab import bastion, boots, netns, registries, registry_node, sources  # noqa: E402  the path above comes first
 
 
 def pytest_addoption(parser):
@@ -65,6 +65,27 @@ def lab(request):
     request.node.laboratory = laboratory
     yield laboratory
     laboratory.close()
+
+
+@pytest.fixture
+def away(lab):
+    """The host that an upstream registry runs on."""
+    return lab.network.host("upstream", f"{registry_node.UPSTREAM}/24")
+
+
+@pytest.fixture
+def upstream(lab, away):
+    return lab.keep(sources.Registry(away, lab.folder, registry_node.UPSTREAM))
+
+
+@pytest.fixture
+def faulty(lab, away):
+    return lab.keep(registries.Faulty(away, registry_node.UPSTREAM))
+
+
+@pytest.fixture
+def node(lab):
+    return registry_node.Node(lab)
 
 
 @pytest.fixture(scope="session")

@@ -3,93 +3,15 @@
 import contextlib
 import hashlib
 import json
-import os
-import random
 import re
-import shutil
 import subprocess
-import time
 
 import pytest
 
-from lab import bastion, images, registries, sources
+from lab import images, pullers, registries
+from lab.registry_node import ALL, MANIFEST, PORT, UPSTREAM, sent, whole
 
-PORT = f"{bastion.ADDRESS}:5050"
-ALL = f"{bastion.ADDRESS}:5000"
-UPSTREAM = "10.77.0.5"
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 pytestmark = [pytest.mark.netlab_only, pytest.mark.needs("skopeo", "docker-registry", "curl")]
-
-
-class Answer:
-    def __init__(self, status, headers, body):
-        self.status, self.headers, self.body = status, headers, body
-
-    def json(self):
-        return json.loads(self.body)
-
-
-class Node:
-    """A machine that pulls."""
-
-    def __init__(self, lab, name="node", address="10.77.0.9"):
-        self.host = lab.network.host(name, f"{address}/24")
-        self._folder = lab.folder / name
-        self._folder.mkdir()
-        self._pulls = 0
-
-    def start_pull(self, image, *options):
-        self._pulls += 1
-        folder = self._folder / f"pull-{self._pulls}"
-        process = self.host.popen("skopeo", "--insecure-policy", *options, "copy", "--src-tls-verify=false",
-                                  f"docker://{image}", f"dir:{folder}", stdout=subprocess.PIPE,
-                                  stderr=subprocess.STDOUT, text=True)
-        return process, folder
-
-    def pull(self, image, *options, timeout=120):
-        """The folder with what skopeo fetched, each part of which it has compared with its digest."""
-        process, folder = self.start_pull(image, *options)
-        out, _ = process.communicate(timeout=timeout)
-        assert process.returncode == 0, out
-        return folder
-
-    def pull_fails(self, image, *options, timeout=120):
-        process, _ = self.start_pull(image, *options)
-        out, _ = process.communicate(timeout=timeout)
-        assert process.returncode != 0, out
-        return out
-
-    def curl(self, path, *options, base=PORT, timeout=60):
-        done = subprocess.run(self.host.command("curl", "-sS", "-i", "-m", str(timeout), *options, f"http://{base}{path}"),
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout + 10)
-        assert done.returncode == 0, done.stderr.decode()
-        head, _, body = done.stdout.partition(b"\r\n\r\n")
-        while head.startswith(b"HTTP/1.1 1"):
-            head, _, body = body.partition(b"\r\n\r\n")
-        first, *lines = head.decode().split("\r\n")
-        return Answer(int(first.split()[1]), {k.lower(): v for k, v in (line.split(": ", 1) for line in lines)}, body)
-
-
-@pytest.fixture
-def away(lab):
-    """The host that the upstream runs on."""
-    return lab.network.host("upstream", f"{UPSTREAM}/24")
-
-
-@pytest.fixture
-def upstream(lab, away):
-    return lab.keep(sources.Registry(away, lab.folder, UPSTREAM))
-
-
-@pytest.fixture
-def node(lab):
-    return Node(lab)
-
-
-def sent(upstream):
-    """Every answer of the upstream with a blob in it: digest and status."""
-    return [(match["digest"], int(match["status"]))
-            for match in re.finditer(r'"GET /v2/\S+/blobs/(?P<digest>sha256:\w+) HTTP/1.1" (?P<status>\d+)', upstream.log())]
 
 
 def test_pulled_once_and_kept(lab, upstream, node):
@@ -280,16 +202,6 @@ def test_tls_and_tokens(lab, upstream, away, node):
     assert node.curl("/v2/team/app/manifests/v1").status == 502
 
 
-@pytest.fixture
-def faulty(lab, away):
-    return lab.keep(registries.Faulty(away, UPSTREAM))
-
-
-def whole(node, path, content):
-    got = node.curl(path)
-    return got.status == 200 and got.body == content
-
-
 def test_broken_connections_are_gone_on_with(lab, faulty, node):
     """An upstream that cuts off again and again: the client sees one whole blob, each byte of which came once."""
     [digest] = faulty.image([3 << 20])
@@ -319,9 +231,22 @@ def test_wrong_content_is_never_served_to_its_end(lab, faulty, node):
 
     spoiled(lambda handler, body: faulty.reply(handler, 200, bytes(len(body))), "NL-REG-007")
     spoiled(lambda handler, body: faulty.reply(handler, 200, body[:-1] + b"x"), "NL-REG-007")
+    spoiled(lambda handler, body: faulty.reply(handler, 200, body[:-1000]), "NL-REG-007")
+    asked = faulty.count(digest)
     assert whole(node, path, content)
     assert whole(node, path, content)
-    assert faulty.count(digest) == 3
+    assert faulty.count(digest) == asked + 1
+
+    def too_long(handler, body):
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(body) + 1000))
+        handler.end_headers()
+        handler.wfile.write(body)
+        handler.close_connection = True
+    other = faulty.put(bytes(reversed(content)))["digest"]
+    digest, content, path = other, faulty.blobs[other], f"/v2/team/app/blobs/{other}"
+    spoiled(too_long, "NL-REG-008")
+    assert whole(node, path, content)
 
 
 def test_an_upstream_with_faults(lab, faulty, node):
@@ -373,6 +298,34 @@ def test_an_upstream_with_faults(lab, faulty, node):
     netlab.log.expect("NL-REG-006", 10)
 
 
+def test_redirects_are_followed_without_credentials(lab, faulty, away, node):
+    """Blobs and manifests that lie elsewhere: a relative place gets the token, another host does not."""
+    [layer] = faulty.image([200_000])
+    elsewhere = lab.keep(registries.Faulty(away, UPSTREAM, 5002))
+    elsewhere.blobs, elsewhere.manifests = faulty.blobs, faulty.manifests
+    seen = {"home": [], "elsewhere": []}
+
+    def at_home(handler, path):
+        seen["home"].append((path, handler.headers.get("Authorization")))
+        if path.startswith("/token"):
+            return faulty.reply(handler, 200, b'{"token": "secret-token"}') or True
+        if handler.headers.get("Authorization") != "Bearer secret-token":
+            return faulty.reply(handler, 401, WWW_Authenticate=f'Bearer realm="http://{UPSTREAM}:5000/token",service="x"') or True
+        if path == f"/v2/team/app/blobs/{layer}":
+            return faulty.reply(handler, 307, Location=f"../blobs/{layer}?moved=1") or True
+        if path.endswith("?moved=1"):
+            return faulty.reply(handler, 302, Location=f"http://{UPSTREAM}:5002/v2/team/app/blobs/{layer}") or True
+        return faulty.reply(handler, 307, Location=f"http://{UPSTREAM}:5002{path}") or True
+    faulty.faults.append(at_home)
+    elsewhere.faults.append(lambda h, path: seen["elsewhere"].append((path, h.headers.get("Authorization"))))
+    lab.start("registry")
+    assert node.curl("/v2/team/app/manifests/v1").body == faulty.manifests["v1"]
+    assert whole(node, f"/v2/team/app/blobs/{layer}", faulty.blobs[layer])
+    assert (f"/v2/team/app/blobs/{layer}?moved=1", "Bearer secret-token") in seen["home"]
+    assert {path for path, _ in seen["elsewhere"]} == {"/v2/team/app/manifests/v1", f"/v2/team/app/blobs/{layer}"}
+    assert {authorization for _, authorization in seen["elsewhere"]} == {None}
+
+
 def test_tags_are_asked_about_and_served_stale(lab, faulty, node):
     faulty.image([1000], seed="old")
     old = faulty.manifests["v1"]
@@ -421,287 +374,19 @@ def test_mirrors_are_asked_first(lab, upstream, away, node):
     assert layer["digest"] not in [digest for digest, _ in sent(upstream)]
 
 
-def blob_files(lab, cache="registry"):
-    return [path for path in (lab.state / cache / "blobs").rglob("*") if path.is_file()]
-
-
-def test_stays_within_its_size(lab, faulty, node):
-    """What was used longest ago goes, an image at a time; no answer is ever empty."""
-    layers = {tag: faulty.image([1 << 20], tag=tag, seed=tag)[0] for tag in ("a", "b", "c", "d")}
-    lab.start("registry", max_size="3500KiB")
-
-    def pull(tag):
-        assert node.curl(f"/v2/team/app/manifests/{tag}").status == 200
-        assert whole(node, f"/v2/team/app/blobs/{layers[tag]}", faulty.blobs[layers[tag]])
-
-    for tag in ("a", "b", "c", "a", "d"):
-        pull(tag)
-    held = {path.name.split("-")[0] for path in blob_files(lab)}
-    assert {tag for tag, digest in layers.items() if digest[7:] in held} == {"a", "c", "d"}
-    assert sum(path.stat().st_size for path in blob_files(lab)) <= 3500 << 10
-    assert faulty.count(layers["a"]) == 1
-    pull("b")
-    assert faulty.count(layers["b"]) == 2
-
-
-def test_full_disk(lab, faulty, node):
-    """No room for a blob: it is passed on without being kept, whole and right, and nothing else breaks."""
-    big, small = faulty.image([12 << 20, 100_000])
-    disk = lab.folder / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], check=True)
-    try:
-        netlab = lab.start("registry", cache=disk)
-        assert whole(node, f"/v2/team/app/blobs/{small}", faulty.blobs[small])
-        for _ in range(2):
-            assert whole(node, f"/v2/team/app/blobs/{big}", faulty.blobs[big])
-        netlab.log.expect("NL-REG-010", 10)
-        got = node.curl(f"/v2/team/app/blobs/{big}", "-H", "Range: bytes=5000000-5000999")
-        assert (got.status, got.body) == (206, faulty.blobs[big][5000000:5001000])
-        assert netlab.stop() == 0
-    finally:
-        subprocess.run(["umount", "-l", disk], check=True)
-
-
-def test_damaged_cache_is_repaired(lab, faulty, node):
-    [one, two] = faulty.image([300_000, 400_000])
-    netlab = lab.start("registry")
-    for digest in (one, two):
-        assert whole(node, f"/v2/team/app/blobs/{digest}", faulty.blobs[digest])
-    assert node.curl("/v2/team/app/manifests/v1").status == 200
-    assert netlab.stop() == 0
-    cache = lab.state / "registry"
-    torn = next(path for path in blob_files(lab) if path.name.startswith(one[7:]))
-    torn.write_bytes(torn.read_bytes()[:1000])
-    (torn.parent / "rubbish").write_bytes(b"x")
-    for path in (cache / "manifests").rglob("*"):
-        if path.is_file():
-            path.write_bytes(path.read_bytes()[:-1])
-    for path in (cache / "tags").iterdir():
-        path.write_text('{"v1": {')
-    netlab = lab.start("registry")
-    assert any("NL-REG-002" in line for line in netlab.log.lines())
-    for digest in (one, two):
-        assert whole(node, f"/v2/team/app/blobs/{digest}", faulty.blobs[digest])
-    got = node.curl("/v2/team/app/manifests/v1")
-    assert (got.status, got.body) == (200, faulty.manifests["v1"])
-    assert (faulty.count(one), faulty.count(two)) == (2, 1)
-
-
-def test_killed_in_the_middle_of_a_fill(lab, faulty, node):
-    """Whenever it is killed: what is served afterwards is right, and what was fetched is not fetched again."""
-    [digest] = faulty.image([24 << 20])
-    content = faulty.blobs[digest]
-    path = f"/v2/team/app/blobs/{digest}"
-    resumed = 0
-    for count in (3 << 20, 5 << 20, 17 << 20):
-        go = faulty.hold(digest, count)
-        netlab = lab.start("registry")
-        reader = subprocess.Popen(node.host.command("curl", "-sSN", "-m", "60", f"http://{PORT}{path}"), stdout=subprocess.PIPE)
-        assert reader.stdout.read(2 << 20) == content[:2 << 20]
-        netlab.kill()
-        reader.kill()
-        reader.wait()
-        go.set()
-        assert not blob_files(lab)
-        netlab = lab.start("registry")
-        before = len(faulty.asked)
-        assert whole(node, path, content)
-        resumed += any(wanted for _, _, wanted in faulty.asked[before:])
-        assert netlab.stop() == 0
-        [file] = blob_files(lab)
-        assert hashlib.sha256(file.read_bytes()).hexdigest() == digest[7:]
-        file.unlink()
-        assert not any((lab.state / "registry/parts").iterdir())
-    assert resumed == 3
-
-
-KILLS = int(os.environ.get("NETLAB_KILLS", "8"))
-
-
-def test_killed_at_random_points(lab, faulty, node):
-    """kill -9 while several blobs are fetched (NETLAB_KILLS times): nothing but whole blobs and parts is left, whatever
-    is served is right, and parts are gone on with.  A seed makes a failure repeatable."""
-    chance = random.Random(20)
-    layers = faulty.image([2 << 20, 3 << 20, 400_000, 30_000])
-    cache = lab.state / "registry"
-
-    def slowly(handler, path):
-        """About 20 MB/s, so that a kill finds something under way."""
-        content = faulty.blobs.get(path.rpartition("/")[2])
-        if content is None or handler.command != "GET":
-            return None
-        first = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", ""))
-        start = int(first[1]) if first else 0
-        if start >= len(content):
-            return None
-        handler.send_response(206 if first else 200)
-        if first:
-            handler.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        handler.send_header("Content-Length", str(len(content) - start))
-        handler.end_headers()
-        with contextlib.suppress(OSError):
-            for at in range(start, len(content), 65536):
-                handler.wfile.write(content[at:at + 65536])
-                time.sleep(0.003)
-        return True
-    faulty.faults.append(slowly)
-    for _ in range(KILLS):
-        netlab = lab.start("registry")
-        pulls = [subprocess.Popen(node.host.command("curl", "-sS", "-m", "60", "-w", "%{http_code}", "-o", lab.folder / f"out-{n}",
-                                                    f"http://{PORT}/v2/team/app/blobs/{digest}"),
-                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-                 for n, digest in enumerate(layers)]
-        pulls.append(node.start_pull(f"{PORT}/team/app:v1")[0])
-        time.sleep(chance.uniform(0, 0.25))
-        netlab.kill()
-        for number, pull in enumerate(pulls):
-            out, _ = pull.communicate(timeout=60)
-            if pull.returncode == 0 and number < len(layers):
-                assert out == b"200" and (lab.folder / f"out-{number}").read_bytes() == faulty.blobs[layers[number]]
-        for path in blob_files(lab):
-            digest, _, size = path.name.partition("-")
-            assert path.stat().st_size == int(size) and hashlib.sha256(path.read_bytes()).hexdigest() == digest
-        # Now and then all is lost, so that there is something to fetch again.
-        if len(blob_files(lab)) >= len(layers):
-            shutil.rmtree(cache)
-    lab.start("registry")
-    for digest in layers:
-        assert whole(node, f"/v2/team/app/blobs/{digest}", faulty.blobs[digest])
-    assert not any((cache / "parts").iterdir())
-    if KILLS >= 8:
-        assert any(wanted for _, _, wanted in faulty.asked), "no part was ever gone on with"
-
-
-def test_imports_an_older_cache(lab, upstream, node):
-    """The storage folder of a registry:2 is a warm cache; what is damaged in it is fetched."""
-    image = images.Image(upstream, "team/app", "v1", [200_000, 300_000])
-    good, bad = (each["digest"] for each in image.layers)
-    data = lab.folder / "registry/data"
-    older = lab.folder / "older"
-    shutil.copytree(data, older)
-    path = older / f"docker/registry/v2/blobs/sha256/{bad[7:9]}/{bad[7:]}/data"
-    path.write_bytes(b"x" + path.read_bytes()[1:])
-    lab.start("registry", **{"import": older})
-    images.check_folder(node.pull(f"{PORT}/team/app:v1"), image)
-    assert [digest for digest, _ in sent(upstream)] == [bad]
-    upstream.down()
-    images.check_folder(node.pull(f"{PORT}/team/app:v1"), image)
-
-
-@pytest.mark.needs("buildah")
-def test_hosted_registry_takes_pushes(lab, upstream, node):
-    """skopeo and buildah push to the recipe's own registry, which keeps what they pushed over a restart."""
-    image = images.Image(upstream, "team/app", "v1", [3 << 20, 1000])
-    netlab = lab.start("registry", max_size="1MiB")  # what is hosted stays, whatever the limit says
-    folder = node.pull(f"{UPSTREAM}:5000/team/app:v1")
-    push = ["skopeo", "--insecure-policy", "copy", "--dest-tls-verify=false", f"dir:{folder}", f"docker://{ALL}/lab/team/app:v1"]
-    node.host.run(*push, timeout=120)
-    images.check_folder(node.pull(f"{ALL}/lab/team/app:v1"), image)
-    assert netlab.stop() == 0
-    netlab = lab.start("registry", max_size="1MiB")
-    images.check_folder(node.pull(f"{ALL}/lab/team/app:v1"), image)
-    assert node.curl("/v2/lab/team/app/tags/list", base=ALL).json()["tags"] == ["v1"]
-    assert node.curl("/v2/_catalog", base=ALL).json()["repositories"] == ["lab/team/app"]
-    storage = ["buildah", "--root", lab.folder / "buildah", "--runroot", lab.folder / "buildah-run", "--storage-driver", "vfs"]
-    node.host.run(*storage, "pull", "--tls-verify=false", f"{ALL}/lab/team/app:v1", timeout=120)
-    node.host.run(*storage, "push", "--tls-verify=false", f"{ALL}/lab/team/app:v1", f"docker://{ALL}/lab/team/copy:v2",
-                  timeout=120)
-    assert node.curl("/v2/lab/team/copy/manifests/v2", base=ALL).status == 200
-    # What was not pushed cannot be listed, and a wrong digest is refused.
-    refused = node.curl("/v2/lab/team/bad/manifests/v1", "-X", "PUT", "-H", f"Content-Type: {MANIFEST}", "--data",
-                        json.dumps({"schemaVersion": 2, "layers": [], "config": {"digest": "sha256:" + "0" * 64, "size": 2}}),
-                        base=ALL)
-    assert (refused.status, refused.json()["errors"][0]["code"]) == (404, "MANIFEST_BLOB_UNKNOWN")
-    begun = node.curl("/v2/lab/team/bad/blobs/uploads/", "-X", "POST", base=ALL)
-    assert begun.status == 202
-    wrong = node.curl(f"{begun.headers['location']}?digest=sha256:{'0' * 64}", "-X", "PUT", "--data-binary", "x", base=ALL)
-    assert (wrong.status, wrong.json()["errors"][0]["code"]) == (400, "DIGEST_INVALID")
-    gone = node.curl("/v2/lab/team/copy/manifests/v2", "-X", "DELETE", base=ALL)
-    assert gone.status == 202
-    assert node.curl("/v2/lab/team/copy/manifests/v2", base=ALL).status == 404
-
-
-def operate(lab, *words, fails=False):
-    done = subprocess.run([lab.binary, "--state", lab.state, "registry", *map(str, words)], stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True, timeout=120)
-    assert (done.returncode != 0) == fails, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
-def test_the_operator(lab, upstream, node):
-    """ls, stat, prefetch, pin, gc and verify of a running proxy; a prefetched image needs no upstream."""
-    amd64 = images.Image(upstream, "team/app", "amd64", [200_000], seed="amd64")
-    arm64 = images.Image(upstream, "team/app", "arm64", [200_000], seed="arm64", architecture="arm64")
-    images.index(upstream, "team/app", "v1", {"amd64": amd64, "arm64": arm64})
-    netlab = lab.start("registry", max_size="1MiB")
-    (lab.folder / "list").write_text("# of the lab\nupstream.lab/team/app:v1\n")
-    out = operate(lab, "prefetch", "--platform", "linux/arm64", "--file", lab.folder / "list")
-    assert "1 of 1" in out, out
-    fetched = {digest for digest, _ in sent(upstream)}
-    assert fetched == set(arm64.blobs)
-    upstream.down()
-    images.check_folder(node.pull(f"{PORT}/team/app:v1", "--override-arch", "arm64"), arm64)
-    assert "0 of 1" in operate(lab, "prefetch", "upstream.lab/team/nothing:v1", fails=True)
-    assert "no registry of this proxy" in operate(lab, "prefetch", "elsewhere.lab/a:v1", fails=True)
-    operate(lab, "pin", "upstream.lab/team/app:v1")
-    [row] = json.loads(operate(lab, "ls", "--json"))
-    assert (row["image"], row["pinned"]) == ("upstream.lab/team/app:v1", True)
-    assert "pinned" in operate(lab, "ls")
-    upstream.up()
-    for number in range(4):
-        other = images.Image(upstream, f"team/other{number}", "v1", [300_000], seed=number)
-        images.check_folder(node.pull(f"{PORT}/team/other{number}:v1"), other)
-    upstream.down()
-    images.check_folder(node.pull(f"{PORT}/team/app:v1", "--override-arch", "arm64"), arm64)
-    stat = json.loads(operate(lab, "stat", "--json"))
-    assert stat["hits"] > 0 and stat["saved_bytes"] > 0 and stat["upstreams"][-1]["upstream"] == "upstream.lab"
-    operate(lab, "gc")
-    victim = next(path for path in blob_files(lab) if path.stat().st_size > 100_000)
-    content = bytearray(victim.read_bytes())
-    content[5000] ^= 1
-    victim.write_bytes(content)
-    assert "was damaged and is gone" in operate(lab, "verify")
-    assert not victim.exists()
-    operate(lab, "unpin", "upstream.lab/team/app:v1")
-    assert "is not pinned" in operate(lab, "unpin", "upstream.lab/team/app:v1", fails=True)
-    netlab.log.expect("NL-REG-015", 15)
-
-
-CONTAINERD = """version = 2
-root = "{folder}/root"
-state = "{folder}/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
-[grpc]
-  address = "{folder}/containerd.sock"
-"""
-
-
 @pytest.mark.needs("containerd", "ctr")
 def test_containerd_with_hosts_toml(lab, upstream, node):
-    """containerd finds the proxy by a hosts.toml: by a port of its own, and by ?ns= on the port for all."""
+    """containerd finds the proxy by a hosts.toml: by a port of its own, and by ?ns= or a path on the port for all."""
     image = images.Image(upstream, "team/app", "v1", [2 << 20, 1000])
     lab.start("registry")
     folder = lab.folder / "containerd"
-    for way, hosts in (("own", f'[host."http://{PORT}"]\n  capabilities = ["pull", "resolve"]\n'),
-                       ("ns", f'[host."http://{ALL}"]\n  capabilities = ["pull", "resolve"]\n'),
-                       ("path", f'[host."http://{ALL}/v2/upstream.lab"]\n  capabilities = ["pull", "resolve"]\n'
-                                "  override_path = true\n")):
-        place = folder / way / "upstream.lab"
-        place.mkdir(parents=True)
-        (place / "hosts.toml").write_text('server = "https://upstream.lab"\n\n' + hosts)
-    (folder / "config.toml").write_text(CONTAINERD.format(folder=folder))
-    with open(folder / "output.log", "wb") as log:
-        daemon = node.host.popen("containerd", "-c", folder / "config.toml", stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-    lab.keep(daemon)
-    deadline = time.monotonic() + 30
-    while not (folder / "containerd.sock").exists():
-        assert daemon.poll() is None and time.monotonic() < deadline, (folder / "output.log").read_text()
-        time.sleep(0.05)
-    ctr = ["ctr", "--address", folder / "containerd.sock"]
-    for way in ("own", "ns", "path"):
-        node.host.run(*ctr, "--namespace", way, "content", "fetch", "--hosts-dir", folder / way, "upstream.lab/team/app:v1",
-                      timeout=120)
-        listed = node.host.run(*ctr, "--namespace", way, "content", "ls", "-q").split()
+    ways = {"own": f"http://{PORT}", "ns": f"http://{ALL}", "path": f"http://{ALL}/v2/upstream.lab"}
+    hosts = {way: pullers.hosts_folder(folder / way, "upstream.lab", url, override_path=way == "path")
+             for way, url in ways.items()}
+    daemon = pullers.Containerd(lab, node.host, folder / "daemon", folder)
+    for way in ways:
+        daemon.ctr("content", "fetch", "--hosts-dir", hosts[way], "upstream.lab/team/app:v1", namespace=way)
+        listed = daemon.ctr("content", "ls", "-q", namespace=way).split()
         assert set(image.blobs) <= set(listed) and image.digest in listed
+    daemon.check_content(image)
     assert sorted(sent(upstream)) == sorted((digest, 200) for digest in image.blobs)

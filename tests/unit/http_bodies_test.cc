@@ -258,3 +258,67 @@ TEST_CASE("tasks: steps one after the other, and a dropped run ends where it wai
   run_until(e.loop, [&] { return later; });
   CHECK_FALSE(ended);
 }
+
+TEST_CASE("http bodies: what is ready is sent without a call, whole, in part or not at all") {
+  ends e;
+  auto text = std::make_shared<const std::string>(numbers_up_to(1000));
+  auto content = http_content::make("text/x", {{"X-Kind", "kept"}}, "\"tag\"", text);
+  REQUIRE(content);
+  std::size_t calls = 0;
+  bool forged = false;
+  REQUIRE(e.server->handle(
+      "/",
+      [&](const http_call_ptr& c) {
+        ++calls;
+        c->reply({.body = "by the handler"});
+      },
+      [&](const http_request_head& head) -> http_ready {
+        if (head.path != "/kept") return {};
+        http_headers own{{"X-Query", forged ? "a\r\nX-Forged: b" : std::string(head.query)}};
+        return {*content, own};
+      }));
+  auto ask = [&](const std::string& method, const std::string& path, http_headers headers = {},
+                 std::string body = {}) {
+    http_request q;
+    q.method = method;
+    q.url = e.base + path;
+    q.headers = std::move(headers);
+    q.body = std::move(body);
+    auto got = e.send(std::move(q));
+    REQUIRE(got);
+    return *got;
+  };
+  auto whole = ask("GET", "/kept?q=1");
+  CHECK(whole.status == 200);
+  CHECK(whole.body == *text);
+  CHECK(whole.header("content-type") == "text/x");
+  CHECK(whole.header("x-kind") == "kept");
+  CHECK(whole.header("x-query") == "q=1");
+  CHECK(whole.header("etag") == "\"tag\"");
+  CHECK(whole.header("accept-ranges") == "bytes");
+  auto part = ask("GET", "/kept", {{"Range", "bytes=10-19"}});
+  CHECK(part.status == 206);
+  CHECK(part.body == text->substr(10, 10));
+  CHECK(part.header("content-range") == "bytes 10-19/1000");
+  CHECK(ask("GET", "/kept", {{"Range", "bytes=1000-"}}).status == 416);
+  auto same = ask("GET", "/kept", {{"If-None-Match", "\"tag\""}});
+  CHECK(same.status == 304);
+  CHECK(same.body.empty());
+  auto head = ask("HEAD", "/kept");
+  CHECK(head.status == 200);
+  CHECK(head.header("content-length") == "1000");
+  CHECK(head.body.empty());
+  CHECK(calls == 0);
+  // Everything else is the handler's: another path, another method, a request with a body.
+  CHECK(ask("GET", "/other").body == "by the handler");
+  CHECK(ask("POST", "/kept").body == "by the handler");
+  CHECK(ask("GET", "/kept", {}, "body").body == "by the handler");
+  CHECK(calls == 3);
+  forged = true;
+  auto refused = ask("GET", "/kept");
+  CHECK(refused.status == 500);
+  CHECK(refused.header("x-forged").empty());
+  CHECK_FALSE(http_content::make("text/x\r\n", {}, "", text));
+  CHECK_FALSE(http_content::make("text/x", {{"A b", ""}}, "", text));
+  CHECK_FALSE(http_content::make("text/x", {}, "", nullptr));
+}

@@ -38,6 +38,11 @@ TEST_CASE("an image goes as a whole, the one that was used longest ago first") {
     index.touch(d('a'), at(9));
     CHECK(names(index.evict(600)) == std::vector<std::string>{d('b'), d('3')});
   }
+  SUBCASE("the last of many uses counts") {
+    for (int second = 3; second < 9; ++second) index.touch(d(second % 2 ? 'a' : 'b'), at(second));
+    CHECK(names(index.evict(510)) == std::vector<std::string>{d('a'), d('1')}); // at 7, b at 8
+    CHECK(names(index.evict(0)) == std::vector<std::string>{d('b'), d('3'), d('2')});
+  }
   SUBCASE("blobs that no manifest lists go before any image") {
     index.add_blob(d('9'), 50, at(100));
     CHECK(names(index.evict(650)) == std::vector<std::string>{d('9')});

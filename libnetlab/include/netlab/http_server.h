@@ -120,6 +120,31 @@ struct http_request_head {
 // Who takes such a body; null: it is kept and given whole, within http_limits::body_bytes.
 using http_sink_fn = std::function<std::shared_ptr<http_sink>(const http_request_head&)>;
 
+// An answer that many requests get: its header is checked and written once. Conditions and Range are answered
+// as for files.
+class http_content {
+public:
+  // errc::invalid: the type, the tag or a field could not be sent. `etag` is strong and quoted, or empty.
+  static result<std::shared_ptr<const http_content>> make(std::string content_type,
+                                                          const http_headers& headers, std::string etag,
+                                                          std::shared_ptr<const std::string> body);
+  const std::string& content_type() const { return content_type_; }
+  const std::string& fields() const { return fields_; } // whole lines, the tag's among them
+  const std::string& etag() const { return etag_; }
+  const std::shared_ptr<const std::string>& body() const { return body_; } // never null
+
+private:
+  http_content() = default;
+  std::string content_type_, fields_, etag_;
+  std::shared_ptr<const std::string> body_;
+};
+struct http_ready {
+  std::shared_ptr<const http_content> content; // null: the handler is to answer
+  http_headers headers;                        // of this answer alone
+};
+// Asked before the handler for a GET or HEAD without a body: what is at hand spares the call its copies.
+using http_ready_fn = std::function<http_ready(const http_request_head&)>;
+
 struct http_files_options {
   bool listing = false;          // show what a folder holds
   bool follow_outside = false;   // serve what symbolic links lead to outside the folder
@@ -144,7 +169,7 @@ public:
   virtual result<void> serve(std::string prefix, asset_source& source) = 0;
   // The part of the path behind the prefix names a file in `folder`, which need not exist yet.
   virtual result<void> files(std::string prefix, std::string folder, http_files_options options = {}) = 0;
-  virtual result<void> handle(std::string prefix, http_handler handler) = 0;
+  virtual result<void> handle(std::string prefix, http_handler handler, http_ready_fn ready = {}) = 0;
   // The same, for bodies of any size: a sink's request has no limit but that something of it has to come
   // within http_limits::body_time. Only one such function a server: it is asked whatever the prefix.
   virtual void take_bodies(http_sink_fn sinks) = 0;

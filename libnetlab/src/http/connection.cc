@@ -178,7 +178,14 @@ void connection::dispatch() {
   std::string_view rest;
   const auto* route = server_->routes().find(q.path, rest);
   if (!route) return send_error(404);
-  if (const auto* handler = std::get_if<http_handler>(&route->target)) return call(*handler);
+  if (const auto* asked = std::get_if<handler_route>(&route->target)) {
+    if (asked->ready && (q.is_get() || q.is_head()) && q.body.empty() && !sink_) {
+      auto ready = asked->ready(
+          {q.method, q.path, q.query, peer_, [&](std::string_view name) { return q.header(name); }});
+      if (ready.content) return send_ready(ready);
+    }
+    return call(asked->handler);
+  }
   if (!q.is_get() && !q.is_head()) return send_error(405, false, &only_get);
   if (auto* const* source = std::get_if<asset_source*>(&route->target)) return ask(**source);
   send_named_file(std::get<files_route>(route->target), rest);
@@ -294,9 +301,7 @@ void connection::answer(std::uint64_t id, http_reply reply) {
   const auto& q = engine_.request();
   on_done_ = std::move(reply.on_done);
   if (!is_sendable(reply.status, reply.content_type, reply.headers) || !is_field_value(reply.etag)) {
-    server_->say(messages::bad_reply, q.path + ": a reply with a status or header that cannot be sent",
-                 {{"client", peer_.to_string()}, {"path", q.path}});
-    return send_error(500);
+    return send_bad_reply();
   }
   response r;
   r.status = reply.status;
@@ -323,20 +328,20 @@ void connection::answer(std::uint64_t id, http_reply reply) {
     r.length = r.file->size();
   }
   whole_size_ = r.length;
-  std::string fields;
+  std::string tag;
   if (reply.selectable && r.status == 200) {
     auto chosen = select(q, whole_size_, {reply.etag, 0});
     if (chosen.status == 412) {
       growing_.reset();
       return send_error(412);
     }
-    fields = "Accept-Ranges: bytes\r\n";
-    if (!reply.etag.empty()) fields.append("ETag: ").append(reply.etag).append("\r\n");
+    r.ranges = true;
+    if (!reply.etag.empty()) tag.append("ETag: ").append(reply.etag).append("\r\n");
     if (chosen.status == 206)
-      fields.append(content_range(chosen, whole_size_));
+      r.content_range = content_range(chosen, whole_size_);
     else if (chosen.status == 416)
-      fields.append("Content-Range: bytes */").append(std::to_string(whole_size_)).append("\r\n");
-    r.fields = fields;
+      r.content_range = "Content-Range: bytes */" + std::to_string(whole_size_) + "\r\n";
+    r.fields = tag;
     r.status = chosen.status;
     r.offset = chosen.offset;
     r.length = chosen.length;
@@ -354,6 +359,13 @@ void connection::answer(std::uint64_t id, http_reply reply) {
   send(r);
 }
 
+void connection::send_bad_reply() {
+  const auto& q = engine_.request();
+  server_->say(messages::bad_reply, q.path + ": a reply with a status or header that cannot be sent",
+               {{"client", peer_.to_string()}, {"path", q.path}});
+  send_error(500);
+}
+
 void connection::answer_dropped(std::uint64_t id) {
   if (!waits_for(id)) return;
   auto self = shared_from_this();
@@ -363,61 +375,60 @@ void connection::answer_dropped(std::uint64_t id) {
   send_error(500);
 }
 
-void connection::send_file(const served_file& file, std::string_view content_type) {
-  const auto& q = engine_.request();
-  auto chosen = select(q, file.size, {file.etag, file.modified});
-  response r;
-  r.status = chosen.status;
-  r.content_type = content_type;
-  whole_size_ = file.size;
-  std::string fields;
-  switch (chosen.status) {
-  case 200:
-  case 206:
-    fields.reserve(file.fields.size() + 96);
-    fields.append(file.fields).append("Accept-Ranges: bytes\r\n");
-    if (chosen.status == 206) fields.append(content_range(chosen, file.size));
-    r.fields = fields;
-    r.length = chosen.length;
-    r.offset = chosen.offset;
-    r.with_body = !q.is_head();
-    if (file.content)
-      r.shared = file.content;
-    else
-      r.file = file.file;
-    return send(r);
-  case 304: r.fields = file.fields; return send(r);
-  case 416:
-    fields = "Content-Range: bytes */" + std::to_string(file.size) + "\r\n";
-    r.fields = fields;
-    r.content_type = {};
-    return send(r);
-  default: return send_error(chosen.status);
-  }
-}
+struct connection::representation {
+  std::uint64_t size = 0;
+  validators state;
+  std::string_view content_type, fields; // fields: whole lines
+  const http_headers* headers = nullptr;
+  std::shared_ptr<const std::string> text; // one of the two
+  std::shared_ptr<open_file> file;
+};
 
-void connection::send_text(std::shared_ptr<const std::string> text, std::string_view content_type) {
+void connection::send_selected(const representation& all) {
   const auto& q = engine_.request();
-  auto size = text->size();
-  auto chosen = select(q, size, {});
+  auto chosen = select(q, all.size, all.state);
+  if (chosen.status == 412) return send_error(412);
   response r;
   r.status = chosen.status;
-  whole_size_ = size;
-  std::string fields = "Accept-Ranges: bytes\r\n";
+  r.headers = all.headers;
+  whole_size_ = all.size;
   if (chosen.status == 416) {
-    fields = "Content-Range: bytes */" + std::to_string(size) + "\r\n";
-    r.fields = fields;
+    r.content_range = "Content-Range: bytes */" + std::to_string(all.size) + "\r\n";
     return send(r);
   }
-  if (chosen.status != 200 && chosen.status != 206) return send_error(chosen.status);
-  if (chosen.status == 206) fields += content_range(chosen, size);
-  r.fields = fields;
-  r.content_type = content_type;
+  r.fields = all.fields;
+  if (chosen.status == 304) return send(r);
+  r.content_type = all.content_type;
+  r.ranges = true;
+  if (chosen.status == 206) r.content_range = content_range(chosen, all.size);
   r.length = chosen.length;
   r.offset = chosen.offset;
   r.with_body = !q.is_head();
-  r.shared = std::move(text);
+  r.shared = all.text;
+  r.file = all.file;
   send(r);
+}
+
+void connection::send_file(const served_file& file, std::string_view content_type) {
+  send_selected({file.size,
+                 {file.etag, file.modified},
+                 content_type,
+                 file.fields,
+                 nullptr,
+                 file.content,
+                 file.content ? nullptr : file.file});
+}
+
+void connection::send_text(std::shared_ptr<const std::string> text, std::string_view content_type) {
+  auto size = text->size();
+  send_selected({size, {}, content_type, {}, nullptr, std::move(text), nullptr});
+}
+
+void connection::send_ready(const http_ready& ready) {
+  const auto& c = *ready.content;
+  if (!is_sendable(200, {}, ready.headers)) return send_bad_reply();
+  send_selected(
+      {c.body()->size(), {c.etag(), 0}, c.content_type(), c.fields(), &ready.headers, c.body(), nullptr});
 }
 
 void connection::send_error(int status, bool last, const http_headers* headers, std::string_view why) {

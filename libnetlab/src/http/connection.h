@@ -42,10 +42,15 @@ private:
   void ask(asset_source& source);
   void send_named_file(const files_route& route, std::string_view rest);
   void call(const http_handler& handler);
+  struct representation;
+  // What the request wants of it (RFC 9110 §13, §14).
+  void send_selected(const representation& all);
   void send_file(const served_file& file, std::string_view content_type);
   void send_text(std::shared_ptr<const std::string> text, std::string_view content_type);
+  void send_ready(const http_ready& ready);
   void send_error(int status, bool last = false, const http_headers* headers = nullptr,
                   std::string_view why = {});
+  void send_bad_reply();
   void send(response& r, bool last = false);
   // Asks the body that is being sent for its next piece.
   void pull();

@@ -73,7 +73,8 @@ outgoing write_response(const response& r, std::string_view date, persistence ho
   bool whole = r.shared && r.offset == 0 && r.length == r.shared->size();
   bool fits = send_body && !r.file && !r.growing && !whole && r.length <= inline_body;
   auto& b = out.bytes;
-  b.reserve(192 + r.fields.size() + r.content_type.size() + extra + (fits ? r.length : 0));
+  b.reserve(216 + r.fields.size() + r.content_range.size() + r.content_type.size() + extra +
+            (fits ? r.length : 0));
 
   char number[24];
   auto put_number = [&](std::uint64_t value) {
@@ -90,6 +91,8 @@ outgoing write_response(const response& r, std::string_view date, persistence ho
     b.append("\r\n");
   }
   b.append(r.fields);
+  if (r.ranges) b.append("Accept-Ranges: bytes\r\n");
+  b.append(r.content_range);
   if (r.headers)
     for (const auto& [name, value] : *r.headers) b.append(name).append(": ").append(value).append("\r\n");
   if (how == persistence::close) b.append("Connection: close\r\n");

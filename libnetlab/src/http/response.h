@@ -15,6 +15,8 @@ struct response {
   std::string_view content_type;         // empty: no field
   std::string_view fields;               // whole lines, each with its CRLF
   const http_headers* headers = nullptr; // checked by is_sendable()
+  bool ranges = false;                   // says that parts may be asked for
+  std::string content_range;             // a whole line, or empty
   std::uint64_t length = 0;              // of the body, also where HEAD leaves it out
   bool with_body = true;                 // false for HEAD
   // One of the three is the body.

@@ -13,9 +13,14 @@ struct files_route {
   http_files_options options;
 };
 
+struct handler_route {
+  http_handler handler;
+  http_ready_fn ready; // may be empty
+};
+
 struct route {
   std::string prefix; // without a slash at its end, so that "" is everything
-  std::variant<asset_source*, files_route, http_handler> target;
+  std::variant<asset_source*, files_route, handler_route> target;
 };
 
 // Which route answers which path: the longest prefix of whole segments.

@@ -16,6 +16,21 @@ std::string_view http_call::header(std::string_view lower_name) const {
   return {};
 }
 
+result<std::shared_ptr<const http_content>> http_content::make(std::string content_type,
+                                                               const http_headers& headers, std::string etag,
+                                                               std::shared_ptr<const std::string> body) {
+  if (!body || !http::is_sendable(200, content_type, headers) || !http::is_field_value(etag))
+    return fail(errc::invalid, "a header field holds what cannot be sent", "http.content");
+  std::shared_ptr<http_content> out(new http_content);
+  for (const auto& [name, value] : headers)
+    out->fields_.append(name).append(": ").append(value).append("\r\n");
+  if (!etag.empty()) out->fields_.append("ETag: ").append(etag).append("\r\n");
+  out->content_type_ = std::move(content_type);
+  out->etag_ = std::move(etag);
+  out->body_ = std::move(body);
+  return out;
+}
+
 std::unique_ptr<http_server> make_http_server(const runtime& world, http_server_options options) {
   return std::make_unique<http::server>(world, std::move(options));
 }
@@ -76,9 +91,9 @@ result<void> server::files(std::string prefix, std::string folder, http_files_op
   return routes_.add({std::move(prefix), files_route{std::move(folder), std::move(options)}});
 }
 
-result<void> server::handle(std::string prefix, http_handler handler) {
+result<void> server::handle(std::string prefix, http_handler handler, http_ready_fn ready) {
   if (!handler) return fail(errc::invalid, "the handler is empty", "http.handle");
-  return routes_.add({std::move(prefix), std::move(handler)});
+  return routes_.add({std::move(prefix), handler_route{std::move(handler), std::move(ready)}});
 }
 
 result<endpoint> server::listen(const listen_options& options) {

@@ -25,7 +25,7 @@ public:
 
   result<void> serve(std::string prefix, asset_source& source) override;
   result<void> files(std::string prefix, std::string folder, http_files_options options) override;
-  result<void> handle(std::string prefix, http_handler handler) override;
+  result<void> handle(std::string prefix, http_handler handler, http_ready_fn ready) override;
   void take_bodies(http_sink_fn sinks) override { sinks_ = std::move(sinks); }
   result<endpoint> listen(const listen_options& options) override;
   void accept(std::unique_ptr<stream> client) override;

@@ -11,7 +11,10 @@ bool lower_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <=
 
 bool is_repository(std::string_view name) {
   if (name.empty() || name.size() > 255) return false;
-  for (auto part : split(name, '/')) {
+  for (std::size_t begin = 0; begin <= name.size();) {
+    auto end = std::min(name.find('/', begin), name.size());
+    auto part = name.substr(begin, end - begin);
+    begin = end + 1;
     if (part.empty() || !lower_or_digit(part.front()) || !lower_or_digit(part.back())) return false;
     if (!std::all_of(part.begin(), part.end(),
                      [](char c) { return lower_or_digit(c) || c == '.' || c == '_' || c == '-'; }))

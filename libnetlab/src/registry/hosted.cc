@@ -213,10 +213,7 @@ void proxy::impl::take_pushed_manifest(const question_ptr& q) {
   auto found = sum.finish();
   if (by_digest && found != *expected)
     return refuse(q, 400, "DIGEST_INVALID", "the manifest has the digest " + found.to_string());
-  auto made = std::make_shared<stored_manifest>();
-  made->digest = found.to_string();
-  made->media_type = type;
-  made->text = std::make_shared<const std::string>(q->call->body);
+  auto made = make_manifest(found.to_string(), type, q->call->body);
   cache.put(made);
   // It stays, whatever the limit says, and with it all that it lists.
   keep_hosted(q->image + "@" + made->digest, made->digest);

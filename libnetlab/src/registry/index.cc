@@ -13,10 +13,10 @@ bool cache_index::may_go(const digest& d, const entry& e) const {
 void cache_index::queue(const digest& d) {
   auto found = entries_.find(d);
   if (found == entries_.end()) return;
-  if (may_go(d, found->second))
-    order_.insert(key(d, found->second));
-  else
-    unqueue(d, found->second);
+  auto& e = found->second;
+  unqueue(d, e);
+  e.queued = e.used;
+  if (may_go(d, e)) order_.insert(key(d, e));
 }
 
 void cache_index::link(const digest& parent, const std::vector<std::string>& children) {
@@ -66,10 +66,7 @@ const cache_index::entry* cache_index::find(const digest& d) const {
 
 void cache_index::touch(const digest& d, wall_time now) {
   auto found = entries_.find(d);
-  if (found == entries_.end() || found->second.used == now) return;
-  unqueue(d, found->second);
-  found->second.used = now;
-  queue(d);
+  if (found != entries_.end()) found->second.used = now;
 }
 
 void cache_index::hold(const digest& d) {
@@ -156,6 +153,10 @@ std::vector<cache_index::evicted> cache_index::evict(std::uint64_t goal) {
   while (bytes_ > goal && !order_.empty()) {
     auto going = std::get<digest>(*order_.begin());
     const auto& e = entries_.at(going);
+    if (e.used != e.queued) {
+      queue(going);
+      continue;
+    }
     out.push_back({going, e.size, e.manifest});
     remove(going);
   }

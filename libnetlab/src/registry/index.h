@@ -24,6 +24,7 @@ public:
     std::string media_type;            // of a manifest
     std::vector<std::string> children; // of a manifest: what it lists, held or not
     wall_time used{};
+    wall_time queued{}; // what it stands for in the order of leaving: `used`, or an earlier use
     unsigned pins = 0;  // the operator wants it kept
     unsigned holds = 0; // being read or used by somebody now
   };
@@ -80,7 +81,7 @@ private:
   // Blobs that no manifest lists come first: no image that is served needs them.
   using order_key = std::tuple<bool, std::int64_t, digest>;
   static order_key key(const digest& d, const entry& e) {
-    return {e.manifest, e.used.time_since_epoch().count(), d};
+    return {e.manifest, e.queued.time_since_epoch().count(), d};
   }
   bool may_go(const digest& d, const entry& e) const;
   void queue(const digest& d);
@@ -91,7 +92,8 @@ private:
   std::unordered_map<digest, entry> entries_;
   std::unordered_map<digest, std::set<digest>> parents_;
   std::set<digest> pins_;
-  std::set<order_key> order_; // what may go, in that order
+  // What may go, in that order; a use is entered only when the turn comes, for uses are many.
+  std::set<order_key> order_;
   std::map<std::string, tags_of, std::less<>> tags_;
   std::unordered_map<digest, std::set<std::pair<std::string, std::string>>> tagged_; // by repository and tag
   std::set<std::string> changed_;

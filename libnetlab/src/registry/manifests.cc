@@ -31,7 +31,7 @@ duration proxy::impl::believed_for(const upstream& from, std::string_view tag) c
 }
 
 manifest_ptr proxy::impl::ready_manifest(const upstream& from, const std::string& image,
-                                         const std::string& reference) {
+                                         std::string_view reference) {
   if (is_digest(reference)) return cache.manifest(reference);
   auto* tag = cache.index().find_tag(image, reference);
   if (!tag) return nullptr;
@@ -42,7 +42,7 @@ manifest_ptr proxy::impl::ready_manifest(const upstream& from, const std::string
 }
 
 void proxy::impl::answer_manifest(const question_ptr& q) {
-  // What is here has a well-formed name: the look comes before the check.
+  // Most of what is here was answered before it came to this: a request with a body was not.
   if (auto m = ready_manifest(*q->from, q->image, q->reference)) return reply_manifest(q, m, true);
   if (is_digest(q->reference) ? !oci::parse_digest(q->reference) : !oci::is_tag(q->reference))
     return refuse(q, 400, is_digest(q->reference) ? "DIGEST_INVALID" : "MANIFEST_INVALID",
@@ -54,16 +54,34 @@ void proxy::impl::answer_manifest(const question_ptr& q) {
   });
 }
 
-void proxy::impl::reply_manifest(const question_ptr& q, const manifest_ptr& m, bool hit) {
+http_ready proxy::impl::ready_answer(const door& at, const http_request_head& head) {
+  auto asked = read_request(head.path);
+  if (asked.what != request::kind::manifest) return {};
+  auto to = destination_of(at, asked.name, head.query);
+  if (!to.from || !oci::is_repository(to.name)) return {};
+  auto image = to.from->image(to.name);
+  auto m = ready_manifest(*to.from, image, asked.reference);
+  if (!m) return {};
+  note_manifest(head.client.address, image, asked.reference, *m, head.method == "HEAD", true);
+  http_ready out{m->answer, {}};
+  if (!to.ns.empty() && oci::is_host(to.ns)) out.headers.emplace_back("OCI-Namespace", to.ns);
+  return out;
+}
+
+void proxy::impl::note_manifest(const ip_address& client, const std::string& image,
+                                std::string_view reference, const stored_manifest& m, bool head, bool hit) {
   (hit ? count.manifest_hits : count.manifest_misses).add();
-  cache.index().touch(m->digest, world.clock.wall());
+  cache.index().touch(m.digest, world.clock.wall());
   // It leaves at once, whatever becomes of the connection: there is no end to wait for.
-  auto bytes = q->head() ? std::uint64_t{0} : m->text->size();
+  auto bytes = head ? std::uint64_t{0} : m.text->size();
   count.sent.add(bytes);
   if (hit) count.sent_cached.add(bytes);
-  journal.add(q->call->client.address, q->image, q->reference, {bytes, hit, !q->head(), {}},
-              world.clock.now());
+  journal.add(client, image, reference, {bytes, hit, !head, {}}, world.clock.now());
   watch_pulls();
+}
+
+void proxy::impl::reply_manifest(const question_ptr& q, const manifest_ptr& m, bool hit) {
+  note_manifest(q->call->client.address, q->image, q->reference, *m, q->head(), hit);
   http_reply out;
   out.content_type = m->media_type;
   out.headers = fields(q, m->digest);
@@ -185,10 +203,7 @@ manifest_ptr proxy::impl::import_manifest(const upstream& from, const std::strin
   sum.update(as_bytes(*text));
   auto read = oci::parse_manifest(*text);
   if (sum.finish() != *expected || !read) return nullptr;
-  auto made = std::make_shared<stored_manifest>();
-  made->digest = digest;
-  made->media_type = media_type_of({}, *read);
-  made->text = std::make_shared<const std::string>(std::move(*text));
+  auto made = make_manifest(digest, media_type_of({}, *read), std::move(*text));
   cache.put(made);
   return made;
 }
@@ -234,10 +249,8 @@ task<manifest_outcome> proxy::impl::take_manifest(upstream& from, std::string im
     bad("the upstream sends " + found.to_string() + " for " + claimed, msg_wrong_digest);
     co_return out;
   }
-  auto made = std::make_shared<stored_manifest>();
-  made->digest = found.to_string();
-  made->media_type = media_type_of(*got, *read);
-  made->text = std::make_shared<const std::string>(std::move(got->body));
+  auto type = media_type_of(*got, *read);
+  auto made = make_manifest(found.to_string(), std::move(type), std::move(got->body));
   cache.put(made);
   if (!is_digest(reference)) {
     cache.index().set_tag(image, reference, {made->digest, world.clock.wall(), world.clock.now(), true});

@@ -104,12 +104,13 @@ result<void> proxy::impl::open_door(std::vector<endpoint> listen, upstream* only
   at->only = only;
   at->server->take_bodies([this, at](const http_request_head& head) { return sink_of(*at, head); });
   at->wanted = at->bound = std::move(listen);
-  if (auto ok = at->server->handle("/", [this, at](http_call_ptr call) { answer(*at, std::move(call)); });
-      !ok)
-    return ok;
+  auto ok = at->server->handle(
+      "/", [this, at](http_call_ptr call) { answer(*at, std::move(call)); },
+      [this, at](const http_request_head& head) { return ready_answer(*at, head); });
+  if (!ok) return ok;
   doors.push_back(std::move(d));
   for (std::size_t i = 0; i < at->wanted.size(); ++i)
-    if (auto ok = bind(*at, i); !ok) return ok;
+    if (auto bound = bind(*at, i); !bound) return bound;
   return {};
 }
 
@@ -181,46 +182,56 @@ void proxy::impl::answer(door& at, http_call_ptr call) {
   }
 }
 
+destination proxy::impl::destination_of(const door& at, std::string_view name, std::string_view query) {
+  destination out;
+  out.from = at.only;
+  out.name = name;
+  if (!query.empty()) out.ns = parameter(query, "ns");
+  if (!out.ns.empty()) {
+    auto* named = upstream_named(out.ns);
+    // On a port of its own the registry is known: what the node calls it is its own affair.
+    if (!named && !at.only) out.registry = out.ns;
+    if (named) out.from = named;
+    // A node may say it twice: by ns, and by a path that was written into its hosts.toml.
+    if (!at.only && name.starts_with(out.ns) && name.substr(out.ns.size()).starts_with("/"))
+      out.name.remove_prefix(out.ns.size() + 1);
+    return out;
+  }
+  if (at.only) return out;
+  auto slash = name.find('/');
+  auto registry = std::string(name.substr(0, slash));
+  if (slash != std::string_view::npos) out.from = upstream_named(registry);
+  if (out.from)
+    out.name.remove_prefix(slash + 1);
+  else
+    out.registry = std::move(registry);
+  return out;
+}
+
 question_ptr proxy::impl::understand(door& at, const http_call_ptr& call, const request& asked) {
-  auto q = std::make_shared<question>();
-  q->call = call;
-  q->from = at.only;
-  q->reference = asked.reference;
-  q->name = asked.name;
-  auto name = asked.name;
-  auto refuse_registry = [&](const std::string& registry) -> question_ptr {
+  auto to = destination_of(at, asked.name, call->query);
+  if (!to.from) {
     // Once for each name: a node asks again and again.
-    if (told.size() < 256 && told.insert("registry " + registry).second)
+    if (told.size() < 256 && told.insert("registry " + to.registry).second)
       world.log(msg_unknown_registry,
-                call->client.address.to_string() + " asked for " + printable(registry) + "/" +
-                    printable(name) + ", which is no registry of this proxy",
+                call->client.address.to_string() + " asked for " + printable(to.registry) + "/" +
+                    printable(to.name) + ", which is no registry of this proxy",
                 {{"registry", config.name}});
     call->reply(refusal(404, "NAME_UNKNOWN",
-                        "\"" + registry + "\" is no registry of this proxy: see its upstreams and allow"));
-    return nullptr;
-  };
-  if (!call->query.empty()) q->ns = parameter(call->query, "ns");
-  if (!q->ns.empty()) {
-    auto* named = upstream_named(q->ns);
-    // On a port of its own the registry is known: what the node calls it is its own affair.
-    if (!named && !at.only) return refuse_registry(q->ns);
-    if (named) q->from = named;
-    // A node may say it twice: by ns, and by a path that was written into its hosts.toml.
-    if (!at.only && name.starts_with(q->ns) && name.substr(q->ns.size()).starts_with("/"))
-      name.remove_prefix(q->ns.size() + 1);
-  } else if (!at.only) {
-    auto slash = name.find('/');
-    auto registry = std::string(name.substr(0, slash));
-    auto* named = slash == std::string_view::npos ? nullptr : upstream_named(registry);
-    if (!named) return refuse_registry(registry);
-    q->from = named;
-    name.remove_prefix(slash + 1);
-  }
-  if (!oci::is_repository(name)) {
-    call->reply(refusal(400, "NAME_INVALID", "\"" + std::string(name) + "\" is no repository's name"));
+                        "\"" + to.registry + "\" is no registry of this proxy: see its upstreams and allow"));
     return nullptr;
   }
-  q->image = q->from->config().name + "/" + q->from->repository(std::string(name));
+  if (!oci::is_repository(to.name)) {
+    call->reply(refusal(400, "NAME_INVALID", "\"" + std::string(to.name) + "\" is no repository's name"));
+    return nullptr;
+  }
+  auto q = std::make_shared<question>();
+  q->call = call;
+  q->from = to.from;
+  q->reference = asked.reference;
+  q->name = asked.name;
+  q->ns = std::move(to.ns);
+  q->image = to.from->image(to.name);
   return q;
 }
 

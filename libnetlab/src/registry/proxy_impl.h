@@ -45,6 +45,14 @@ struct list_outcome {
   std::string why;
 };
 
+// Which registry's repository a path of the API means.
+struct destination {
+  upstream* from = nullptr; // null: no registry of this proxy
+  std::string_view name;    // the repository, as the client wrote it
+  std::string ns;           // when the client sent one
+  std::string registry;     // what it asked for, when there is none
+};
+
 struct proxy::impl : std::enable_shared_from_this<proxy::impl> {
   impl(const runtime& world, proxy_config c);
   ~impl();
@@ -63,12 +71,17 @@ struct proxy::impl : std::enable_shared_from_this<proxy::impl> {
 
   // --- what clients ask
   void answer(door& at, http_call_ptr call);
+  // What is at hand, for the HTTP server to send by itself.
+  http_ready ready_answer(const door& at, const http_request_head& head);
+  destination destination_of(const door& at, std::string_view name, std::string_view query);
   // Which registry and repository a request is about; answers it when there is none.
   question_ptr understand(door& at, const http_call_ptr& call, const request& asked);
   upstream* upstream_named(const std::string& name);
   upstream* allowed(const std::string& name);
   void answer_manifest(const question_ptr& q);
   void reply_manifest(const question_ptr& q, const manifest_ptr& m, bool hit);
+  void note_manifest(const ip_address& client, const std::string& image, std::string_view reference,
+                     const stored_manifest& m, bool head, bool hit);
   void answer_blob(const question_ptr& q);
   void reply_blob(const question_ptr& q, const std::string& digest);
   void follow(const question_ptr& q, const std::shared_ptr<fill>& f, bool joined);
@@ -109,7 +122,7 @@ struct proxy::impl : std::enable_shared_from_this<proxy::impl> {
   task<manifest_outcome> take_manifest(upstream& from, std::string image, std::string reference,
                                        std::string digest);
   // The cached manifest when it need not be asked about; null otherwise.
-  manifest_ptr ready_manifest(const upstream& from, const std::string& image, const std::string& reference);
+  manifest_ptr ready_manifest(const upstream& from, const std::string& image, std::string_view reference);
   std::shared_ptr<fill> want_blob(upstream& from, const std::string& image, const std::string& digest,
                                   bool& joined);
   task<list_outcome> fetch_tags(upstream& from, std::string image);

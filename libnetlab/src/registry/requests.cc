@@ -25,25 +25,26 @@ request read_request(std::string_view path) {
     out.name = path.substr(0, path.size() - 10);
     return out;
   }
-  auto split_at = [&](std::string_view word, request::kind what) {
-    auto at = path.rfind(word);
-    if (at == std::string_view::npos || at == 0) return false;
-    auto reference = path.substr(at + word.size());
-    if (what != request::kind::upload && (reference.empty() || reference.find('/') != std::string_view::npos))
-      return false;
-    out.what = what;
-    out.name = path.substr(0, at);
-    out.reference = reference;
-    return true;
-  };
   if (path.ends_with("/blobs/uploads") && path.size() > 14) {
     out.what = request::kind::upload;
     out.name = path.substr(0, path.size() - 14);
     return out;
   }
-  (void)(split_at("/blobs/uploads/", request::kind::upload) ||
-         split_at("/manifests/", request::kind::manifest) || split_at("/blobs/", request::kind::blob) ||
-         split_at("/referrers/", request::kind::referrers));
+  auto slash = path.rfind('/');
+  if (slash == std::string_view::npos) return out;
+  auto before = path.substr(0, slash), last = path.substr(slash + 1);
+  constexpr std::pair<std::string_view, request::kind> words[] = {{"/manifests", request::kind::manifest},
+                                                                  {"/blobs", request::kind::blob},
+                                                                  {"/blobs/uploads", request::kind::upload},
+                                                                  {"/referrers", request::kind::referrers}};
+  for (const auto& [word, what] : words) {
+    if (!before.ends_with(word) || before.size() == word.size()) continue;
+    if (last.empty() && what != request::kind::upload) break;
+    out.what = what;
+    out.name = before.substr(0, before.size() - word.size());
+    out.reference = last;
+    break;
+  }
   return out;
 }
 

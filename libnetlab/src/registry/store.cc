@@ -14,6 +14,7 @@
 #include "netlab/json.h"
 #include "netlab/oci.h"
 #include "netlab/text.h"
+#include "requests.h"
 
 namespace netlab::registry {
 
@@ -280,26 +281,38 @@ void store::keep_in_memory(const manifest_ptr& m) {
   }
 }
 
-manifest_ptr store::manifest(const std::string& digest) {
-  if (auto found = in_memory_.find(digest); found != in_memory_.end()) {
+manifest_ptr make_manifest(std::string digest, std::string media_type, std::string text) {
+  auto body = std::make_shared<const std::string>(std::move(text));
+  auto headers = common_fields();
+  headers.emplace_back("Docker-Content-Digest", digest);
+  auto etag = "\"" + digest + "\"";
+  auto answer = http_content::make(media_type, headers, etag, body);
+  if (!answer) {
+    media_type = oci::manifest_type;
+    answer = http_content::make(media_type, headers, etag, body);
+  }
+  return std::make_shared<const stored_manifest>(
+      stored_manifest{std::move(digest), std::move(media_type), std::move(body), std::move(*answer)});
+}
+
+manifest_ptr store::manifest(std::string_view name) {
+  if (auto found = in_memory_.find(name); found != in_memory_.end()) {
     if (found->second != recent_.begin()) recent_.splice(recent_.begin(), recent_, found->second);
     return *found->second;
   }
+  std::string digest(name);
   const auto* e = index_.find(digest);
   if (!e || !e->manifest) return nullptr;
   auto text = world_.files.read(manifest_path(digest), manifest_limit + 1024);
   auto line = text ? text->find('\n') : std::string::npos;
-  auto out = std::make_shared<stored_manifest>();
-  out->digest = digest;
+  manifest_ptr out;
   if (line != std::string::npos) {
-    out->media_type = text->substr(0, line);
-    out->text = std::make_shared<const std::string>(text->substr(line + 1));
     auto expected = oci::parse_digest(digest);
     hasher sum(expected->algorithm);
-    sum.update(as_bytes(*out->text));
-    if (sum.finish() != *expected) out->text = nullptr;
+    sum.update(as_bytes(std::string_view(*text).substr(line + 1)));
+    if (sum.finish() == *expected) out = make_manifest(digest, text->substr(0, line), text->substr(line + 1));
   }
-  if (!out->text) {
+  if (!out) {
     world_.log(msg_damaged, "the manifest " + digest + " was damaged and is fetched anew");
     remove(digest);
     return nullptr;

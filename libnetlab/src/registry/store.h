@@ -6,6 +6,7 @@
 
 #include "disk_worker.h"
 #include "index.h"
+#include "netlab/http_server.h"
 #include "netlab/part_file.h"
 #include "netlab/runtime.h"
 
@@ -15,8 +16,11 @@ namespace netlab::registry {
 struct stored_manifest {
   std::string digest, media_type;
   std::shared_ptr<const std::string> text;
+  std::shared_ptr<const http_content> answer; // as it is served
 };
 using manifest_ptr = std::shared_ptr<const stored_manifest>;
+// A media type that no header field can hold becomes that of an image manifest.
+manifest_ptr make_manifest(std::string digest, std::string media_type, std::string text);
 
 // The cache's folder:
 //   blobs/sha256/ab/<digits>-<bytes>   whole and right; the size tells a torn file at a glance
@@ -48,7 +52,7 @@ public:
   const std::string& folder() const { return folder_; }
 
   // Null when it is not here. What turns out to be damaged is removed.
-  manifest_ptr manifest(const std::string& digest);
+  manifest_ptr manifest(std::string_view digest);
   // Visible at once; on the disk soon. The caller has checked the digest.
   void put(manifest_ptr m);
 

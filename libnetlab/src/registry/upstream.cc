@@ -60,6 +60,14 @@ std::string upstream::repository(const std::string& name) const {
   return config_.library && name.find('/') == std::string::npos ? "library/" + name : name;
 }
 
+std::string upstream::image(std::string_view name) const {
+  std::string out;
+  out.reserve(config_.name.size() + 9 + name.size());
+  out.append(config_.name);
+  out.append(config_.library && name.find('/') == std::string_view::npos ? "/library/" : "/");
+  return out.append(name);
+}
+
 bool upstream::is_blocked(const place& at) const {
   return at.blocked && world_.clock.now() < at.blocked_until;
 }

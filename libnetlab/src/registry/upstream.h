@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "netlab/oci.h"
 #include "netlab/registry.h"
@@ -39,6 +40,8 @@ public:
   const upstream_config& config() const { return config_; }
   // "library/alpine" for "alpine" where that is the custom.
   std::string repository(const std::string& name) const;
+  // "docker.io/library/alpine": the key of its tags.
+  std::string image(std::string_view name) const;
   // How long it is still not to be asked.
   std::optional<duration> blocked() const;
   // It failed a moment ago: whoever has something to show for need not wait for it.

@@ -1,5 +1,6 @@
 """Container images for the tests of the registry cache, pushed to a sources.Registry: layers of random bytes."""
 
+import functools
 import gzip
 import hashlib
 import io
@@ -12,9 +13,13 @@ _CONFIG = "application/vnd.oci.image.config.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 
 
+def _data(seed, size):
+    return random.Random(seed).randbytes(size)
+
+
 def layer(seed, size):
     """A gzipped tar with one file of random bytes, and the digest of the tar itself, which a config names."""
-    content = random.Random(seed).randbytes(size)
+    content = _data(seed, size)
     plain = io.BytesIO()
     with tarfile.open(fileobj=plain, mode="w") as tar:
         entry = tarfile.TarInfo(f"data-{seed}")
@@ -28,23 +33,30 @@ class Image:
     """One image as it was pushed: its manifest's descriptor, and every blob of it by digest."""
 
     def __init__(self, registry, repository, tag, sizes, seed=1, architecture="amd64"):
-        self.repository, self.tag, self.blobs = repository, tag, {}
+        self.repository, self.tag, self.blobs, self._packed = repository, tag, {}, []
         layers, diffs = [], []
         for number, size in enumerate(sizes):
-            content, diff = layer(f"{seed}-{number}", size)
+            name = f"{seed}-{number}"
+            content, diff = layer(name, size)
             layers.append({"mediaType": _LAYER, **self._push(registry, content)})
             diffs.append(diff)
+            self._packed.append((name, size))
         config = {"architecture": architecture, "os": "linux", "config": {"Cmd": ["/data"]},
                   "rootfs": {"type": "layers", "diff_ids": diffs}}
-        described = {"mediaType": _CONFIG, **self._push(registry, json.dumps(config).encode())}
+        self.config = {"mediaType": _CONFIG, **self._push(registry, json.dumps(config).encode())}
         self.layers = layers
-        self.manifest = registry.manifest(repository, tag, {"config": described, "layers": layers})
+        self.manifest = registry.manifest(repository, tag, {"config": self.config, "layers": layers})
         self.digest = self.manifest["digest"]
 
     def _push(self, registry, content):
         descriptor = registry.blob(self.repository, content)
         self.blobs[descriptor["digest"]] = content
         return descriptor
+
+    @functools.cached_property
+    def files(self):
+        """The digest of every file in its layers, by name."""
+        return {f"data-{name}": hashlib.sha256(_data(name, size)).hexdigest() for name, size in self._packed}
 
     @property
     def size(self):
