@@ -62,9 +62,16 @@ function declaration.lab(opt, more)
       name = "talos-node", type = more.node_type or "t4g.small", image = more.image, groups = { "talos-nodes-sg" },
       first_address = "10.20.13.11", disk = "10GiB",
     },
+    bucket = more.bucket,
     budget = opt.budget, prices = opt.prices, pace = opt.pace, visibility = opt.visibility,
     lease = 120,
   }
+end
+
+-- One line for each thing that a run has done.
+local past = { create = "created", change = "changed", replace = "replaced", delete = "deleted" }
+function declaration.tell(step, seconds)
+  print(("  %s %s (%.1f s)"):format(past[step.action], step.resource.key, seconds))
 end
 
 -- Prints what a run did and turns it into an exit code: 0 nothing to do, 2 something was done, 1 it failed.

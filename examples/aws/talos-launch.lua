@@ -12,6 +12,7 @@ local declaration = require "declaration"
 local opt = netlab.args(declaration.options {
   { name = "dry-run", type = "boolean", default = false, help = "say what would be done, and change nothing" },
   { name = "yes", type = "boolean", default = false, help = "do it" },
+  { name = "replace", type = "boolean", default = false, help = "allow a node of another type to be ended and started again" },
   { name = "count", type = "integer", default = 1, help = "how many nodes" },
   { name = "hours", type = "number", default = 3, help = "until they are ended" },
   { name = "image", type = "string", help = "an AMI: iPXE, or Talos with --config" },
@@ -36,9 +37,7 @@ netlab.main(function()
   local out, why = lab:launch {
     count = opt.count, image = opt.image, expires = expires,
     user_data = config and function() return config end or nil,
-    tell = function(step, seconds)
-      print(("  %s %s (%.1f s)"):format(step.action == "change" and "changed" or "created", step.resource.key, seconds))
-    end,
+    replace = opt.replace, tell = declaration.tell,
   }
   local code = declaration.finish(out, why, "launch")
   for _, node in ipairs(out and out.nodes or {}) do

@@ -1,6 +1,7 @@
 """The lab's recipes against the strict stand-in of tests/aws, with Debian's awscli beside them: what one makes the
 other sees, whatever is killed on the way."""
 
+import base64
 import http.server
 import json
 import os
@@ -163,6 +164,64 @@ def test_awscli_sees_the_same(stand_in):
     assert eni in refused and "nothing was deleted" in refused
     cloud.aws("ec2", "delete-network-interface", "--network-interface-id", eni)
     cloud.run("teardown", "--all", "--yes", expect=2)
+
+
+@pytest.mark.needs("aws", "curl")
+def test_bucket_and_package(stand_in):
+    """The package goes into the lab's bucket; the bastion's own script fetches it with Debian's curl, which signs on its
+    own, by the role that the metadata service names, and refuses other bytes."""
+    cloud = stand_in(delay=0.02)
+    package = cloud.folder / "netlab_0.1.0_arm64.deb"
+    package.write_bytes(os.urandom(300_000))
+    options = ("--bucket", "third-death-star-packages", "--package", str(package))
+    assert "needs --bucket" in cloud.run("lab", *options[2:], "--dry-run", expect=1).stdout
+    assert "bucket/third-death-star-packages" in cloud.run("lab", *options, "--dry-run", expect=2).stdout
+    cloud.run("lab", *options, "--yes", expect=2)
+    cloud.run("lab", *options, "--yes", expect=0)
+    key = cloud.aws("s3api", "list-objects-v2", "--bucket", "third-death-star-packages")["Contents"][0]["Key"]
+    assert key.startswith("packages/") and key.endswith("/netlab_0.1.0_arm64.deb")
+    block = cloud.aws("s3api", "get-public-access-block", "--bucket", "third-death-star-packages")["PublicAccessBlockConfiguration"]
+    assert set(block.values()) == {True} and len(block) == 4
+    data = cloud.aws("ec2", "describe-launch-template-versions", "--launch-template-name", "lab-bastion", "--versions", "$Default")
+    script = base64.b64decode(data["LaunchTemplateVersions"][0]["LaunchTemplateData"]["UserData"]).decode()
+
+    class Metadata(http.server.BaseHTTPRequestHandler):
+        def answer(self, text):
+            self.send_response(200 if text else 404)
+            self.send_header("content-length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def do_PUT(self):
+            self.answer("imds-token" if self.path == "/latest/api/token" and self.headers["X-aws-ec2-metadata-token-ttl-seconds"] else "")
+
+        def do_GET(self):
+            known = {"/": "lab-bastion", "/lab-bastion": json.dumps(
+                {"Code": "Success", "AccessKeyId": "ASIAROLE", "SecretAccessKey": SECRET, "Token": "role-session", "Expiration": "2099-01-01T00:00:00Z"}, indent=2)}
+            fine = self.headers["X-aws-ec2-metadata-token"] == "imds-token" and self.path.startswith("/latest/meta-data/iam/security-credentials")
+            self.answer(known.get(self.path.removeprefix("/latest/meta-data/iam/security-credentials"), "") if fine else "")
+
+        def log_message(self, *_):
+            pass
+
+    metadata = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Metadata)
+    threading.Thread(target=metadata.serve_forever, daemon=True).start()
+    fetched = cloud.folder / "fetched.deb"
+    part = script[script.index("imds="):script.index("apt-get install")]
+    assert "https://s3.dualstack.eu-west-1.amazonaws.com/third-death-star-packages/packages/" in part
+    part = (part.replace("http://169.254.169.254", f"http://127.0.0.1:{metadata.server_port}").replace("https://s3.dualstack.eu-west-1.amazonaws.com", cloud.endpoint)
+            .replace("/var/tmp/netlab.deb", str(fetched)).replace("--retry 10 --retry-all-errors --retry-delay 3", "").replace("--retry 10 --retry-all-errors", ""))
+
+    def boot():
+        return subprocess.run(["sh", "-euc", part], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+    done = boot()
+    assert done.returncode == 0 and fetched.read_bytes() == package.read_bytes(), done.stdout
+    cloud.aws("s3api", "put-object", "--bucket", "third-death-star-packages", "--key", key, "--body", __file__)
+    done = boot()
+    assert done.returncode != 0 and "FAILED" in done.stdout, done.stdout
+    metadata.shutdown()
+    gone = cloud.run("teardown", "--all", "--yes", expect=2).stdout
+    assert "deleted bucket third-death-star-packages" in gone and cloud.list("lab") == []
 
 
 def test_killed_at_random_points(stand_in):
