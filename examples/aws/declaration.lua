@@ -60,7 +60,7 @@ function declaration.lab(opt, more)
     },
     nodes = {
       name = "talos-node", type = more.node_type or "t4g.small", image = more.image, groups = { "talos-nodes-sg" },
-      first_address = "10.20.13.11", disk = "10GiB",
+      first_address = "10.20.13.11", disk = "10GiB", runs = more.runs or { "talos-worker" },
     },
     bucket = more.bucket,
     budget = opt.budget, prices = opt.prices, pace = opt.pace, visibility = opt.visibility,

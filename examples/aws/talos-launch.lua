@@ -18,11 +18,16 @@ local opt = netlab.args(declaration.options {
   { name = "image", type = "string", help = "an AMI: iPXE, or Talos with --config" },
   { name = "config", type = "path", help = "a machine config for Talos' own image" },
   { name = "bastion-status", type = "url", help = "where the bastion shows its boots, to follow them" },
+  { name = "runs", type = "string", default = "talos-worker", help = "what is to run on them, with commas, such as talos-worker,cozystack: says when they are too small" },
   { name = "nat", type = "string", default = "instance", help = "as given to lab.lua" },
 })
 
 local config = opt.config and assert(netlab.fs.read(opt.config))
-local lab = declaration.lab(opt, { nat = opt.nat, image = opt.image })
+local runs = {}
+for name in opt.runs:gmatch "[^,%s]+" do
+  runs[#runs + 1] = name
+end
+local lab = declaration.lab(opt, { nat = opt.nat, image = opt.image, runs = runs })
 
 netlab.main(function()
   local plan, err = lab:plan { nodes = opt.count }

@@ -10,6 +10,9 @@ local report = require "awslab.report"
 local run = require "awslab.run"
 local userdata = require "awslab.userdata"
 
+netlab.plugin "machines"
+local machines = require "machines.facts"
+
 local lab = {}
 lab.__index = lab
 
@@ -666,6 +669,7 @@ local options = {
     { name = "name", type = "string", default = "talos-node" }, { name = "type", type = "string", default = "t4g.small" }, { name = "subnet", type = "string", default = "private" },
     { name = "groups", type = { type = "list", of = "string" }, required = true }, { name = "image", type = "string", help = "the AMI that launch starts, unless it names another" }, { name = "disk", type = "string", default = "10GiB" },
     { name = "first_address", type = "string", help = "the first node's address, the others follow" },
+    { name = "runs", type = { type = "list", of = "string" }, default = {}, help = "what is to run on them, such as cozystack: netlab check says when they are too small; see the plugin machines" },
   } },
   { name = "bucket", type = "table", help = "the lab's own S3 bucket, for packages and caches: private, encrypted, deleted with the lab", options = {
     { name = "name", type = "string", required = true, help = "among all buckets of the world" },
@@ -700,6 +704,12 @@ local function create(given)
     given.bucket.sha256, given.bucket.size = netlab.digest.sha256(content), #content
     given.bucket.key = ("packages/%s/%s"):format(given.bucket.sha256:sub(1, 16), given.bucket.package:match "[^/]+$")
   end
+  for _, name in ipairs(given.nodes and given.nodes.runs or {}) do
+    local known, why = machines.known_software(name)
+    if not known then
+      return nil, netlab.err.new("invalid", "nodes.runs: " .. why, "nodes")
+    end
+  end
   local ok, err = model.check(given)
   if not ok then
     return nil, err
@@ -726,6 +736,11 @@ return {
       .. "netlab.main(function() return lab:apply().code end)",
     options = options,
     create = create,
+    check = function(self)
+      local nodes = self.options.nodes
+      local machine = nodes and machines.machine(nodes.type)
+      return machine and machines.misfits(nodes.name, nodes.type, machine, nodes.runs) or {}
+    end,
     methods = methods,
   },
 }

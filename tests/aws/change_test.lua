@@ -19,6 +19,22 @@ local adopting = cloud.another_day("one", "10.20", {
   bastion = { name = "tf-bastion", group = "tf-asg", address = "10.20.13.140", groups = { "bastion-sg" }, role = "tf-role", profile = "tf-profile" },
 })
 
+-- Forty resources: ten subnets in private and public, their tables, groups that refer to each other, everything else.
+local function large()
+  local subnets, groups = {}, {}
+  for i = 1, 8 do
+    subnets["private" .. i] = { cidr = ("10.70.%d.0/24"):format(20 + i) }
+  end
+  subnets.public, subnets.private = { cidr = "10.70.1.0/24", public = true, ipv6 = true }, { cidr = "10.70.13.0/24" }
+  for i = 1, 6 do
+    groups["group" .. i] = { ingress = { { group = "group" .. (i % 6 + 1) } } }
+  end
+  return declare("large", "10.70", { nat = "gateway", subnets = subnets, groups = groups,
+    bastion = { name = "tf-bastion", group = "large-asg", address = "10.70.13.140", groups = { "group1" } },
+    nodes = { image = "ami-0ipxearm640000000", groups = { "group2" } } })
+end
+local forty = large()
+
 local function ids()
   local out = {}
   for _, region in pairs(world.regions) do
@@ -243,6 +259,32 @@ test.case("role, instance profile and bucket that others made are adopted, and g
   test.equal(cloud.list("one"), {})
   test.equal(world.iam.roles["tf-role"], nil)
   test.equal(next(world.buckets), nil)
+end)
+
+test.case("forty resources: a plan asks once a kind and page, an apply takes what its longest chain of waits takes", { deadline = "60m" }, function()
+  reset { delay = 60, lag = 1, page = 5 }
+  local began = netlab.uptime()
+  local out = good(forty:apply())
+  local took = netlab.uptime() - began
+  test.equal(out.failed, {})
+  local count = #cloud.list("large")
+  test.equal(count >= 40, true, count .. " resources")
+  -- The NAT gateway is pending for 180 s; the route through it, the endpoint and the group come after.
+  test.equal(took >= 180 and took <= 198, true, ("it took %.1f s"):format(took))
+  world.calls = {}
+  began = netlab.uptime()
+  test.equal(good(forty:plan()).code, 0)
+  test.equal(netlab.uptime() - began < 5, true)
+  local kinds = { DescribeSubnets = 10, DescribeRouteTables = 10, DescribeSecurityGroups = 6 }
+  local calls = 0
+  for action, times in pairs(cloud.count_calls()) do
+    test.equal(times <= math.ceil((kinds[action] or 1) / world.page), true, ("%s was called %d times"):format(action, times))
+    calls = calls + times
+  end
+  test.equal(calls <= 30, true, calls .. " calls")
+  netlab.log.info(("%d resources: applied in %.1f s with %d calls, planned with %d"):format(count, took, out.calls, calls))
+  good(forty:destroy())
+  test.equal(cloud.list("large"), {})
 end)
 
 test.case("the end", function()
