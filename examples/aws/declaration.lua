@@ -4,6 +4,9 @@ local netlab = require "netlab"
 
 local declaration = {}
 
+-- When the bastion runs.
+declaration.schedule = { start = "18:00", stop = "23:00", time_zone = "Europe/Dublin" }
+
 -- Options that every recipe has.
 function declaration.options(more)
   local out = {
@@ -56,7 +59,7 @@ function declaration.lab(opt, more)
     bastion = {
       name = "tf-bastion", group = "tf-asg", type = more.bastion_type or "t4g.small", address = bastion, groups = { "bastion-sg" }, disk = "4GiB",
       key = more.key, recipe = more.recipe, package = more.package,
-      schedule = { start = "18:00", stop = "23:00", time_zone = "Europe/Dublin" },
+      schedule = declaration.schedule,
     },
     nodes = {
       name = "talos-node", type = more.node_type or "t4g.small", image = more.image, groups = { "talos-nodes-sg" },

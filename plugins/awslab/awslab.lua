@@ -1,6 +1,7 @@
 -- A lab in AWS as a declaration. There is no state file: the tags on what exists are the state, a scan is the truth.
 local netlab = require "netlab"
 local claim = require "awslab.claim"
+local follow = require "awslab.follow"
 local inventory = require "awslab.inventory"
 local kinds = require "awslab.kinds"
 local model = require "awslab.model"
@@ -334,6 +335,12 @@ lab.launch = guarded(function(self, options)
     out.nodes[i] = { name = name, id = raw and raw.instance_id, ip = eni and eni.private_ip_address, mac = eni and eni.mac_address }
   end
   return out
+end)
+
+---Follows the boots of what launch returned, as the bastion's `netlab status --boots --json` tells them:
+---{ nodes, command, stage = "image", deadline = "10m", tell = function(node, line) }.
+lab.follow = guarded(function(_, options)
+  return follow.boots(options.nodes, options)
 end)
 
 ---The nodes that run, with their addresses and the time they have left.
@@ -718,7 +725,7 @@ local function create(given)
 end
 
 local methods = {}
-for _, name in ipairs { "plan", "apply", "drift", "launch", "nodes", "reap", "destroy", "end_session", "start_bastion", "adopt", "inventory", "leftovers", "regions" } do
+for _, name in ipairs { "plan", "apply", "drift", "launch", "follow", "nodes", "reap", "destroy", "end_session", "start_bastion", "adopt", "inventory", "leftovers", "regions" } do
   methods[name] = function(self, given)
     return lab[name](self, given)
   end

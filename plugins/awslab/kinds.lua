@@ -267,15 +267,7 @@ kinds.nat_gateway = {
   create = function(c, r)
     return c:call("ec2", "create_nat_gateway", { client_token = c:token(r), subnet_id = c:id(r.spec.subnet), allocation_id = c:id "elastic_ip/nat", tag_specifications = specification(c, r, "natgateway") }).nat_gateway
   end,
-  finish = function(c, r, raw)
-    return c:await(r, function()
-      local got = c:call("ec2", "describe_nat_gateways", { nat_gateway_ids = { raw.nat_gateway_id } }).nat_gateways[1]
-      if got and got.state == "failed" then
-        error(netlab.err.new("refused", "the NAT gateway failed: " .. tostring(got.failure_message), "nat_gateway"), 0)
-      end
-      return got and got.state == "available" and got
-    end)
-  end,
+  finish = function(c, _, raw) return c:wait("ec2", "nat_gateway_available", { nat_gateway_ids = { raw.nat_gateway_id } }).nat_gateways[1] end,
   differ = function(_, _, raw) return raw.state == "pending" and { difference("state", "pending", "available", true) } or {} end,
   change = function(c, r, raw) kinds.nat_gateway.finish(c, r, raw) end,
   delete = function(c, raw)
@@ -510,17 +502,8 @@ kinds.instance = {
     data.tag_specifications = { { resource_type = "instance", tags = c:tags(r, extra) }, { resource_type = "volume", tags = c:tags(r, extra) } }
     return c:call("ec2", "run_instances", data).instances[1]
   end,
-  finish = function(c, r, raw)
-    return c:await(r, function()
-      for _, reservation in ipairs(c:call("ec2", "describe_instances", { instance_ids = { raw.instance_id } }).reservations) do
-        for _, i in ipairs(reservation.instances) do
-          if i.state.name == "terminated" or i.state.name == "shutting-down" then
-            error(netlab.err.new("refused", ("%s ended at once: %s"):format(r.name, i.state_reason and i.state_reason.message or "AWS gives no reason"), "instance"), 0)
-          end
-          if i.state.name == "running" then return i end
-        end
-      end
-    end)
+  finish = function(c, _, raw)
+    return c:wait("ec2", "instance_running", { instance_ids = { raw.instance_id } }).reservations[1].instances[1]
   end,
   differ = function(_, r, raw)
     local out = {}

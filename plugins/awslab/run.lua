@@ -121,6 +121,13 @@ function run:await(r, fn, limit)
   end
 end
 
+-- Waits for a state of AWS' own: returns the answer that shows it, or raises.
+function run:wait(service, state, input)
+  self.calls = self.calls + 1
+  local got, err = self.aws[service]:wait(state, input, { region = self.lab.region, pace = self.lab.pace, deadline = self.lab.deadline })
+  return got or error(err, 0)
+end
+
 -- ---- the scan: one call a kind, all at once
 
 local function name_of(kind, raw)

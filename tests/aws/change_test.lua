@@ -261,6 +261,29 @@ test.case("role, instance profile and bucket that others made are adopted, and g
   test.equal(next(world.buckets), nil)
 end)
 
+test.case("any recipe waits for what AWS makes or deletes", { deadline = "30m" }, function()
+  reset { delay = 40, lag = 1 }
+  good(lab:apply())
+  local ids = {}
+  local run = good(aws.ec2:run_instances { image_id = "ami-0ipxearm640000000", instance_type = "t4g.small", min_count = 1, max_count = 1,
+    subnet_id = good(aws.ec2:describe_subnets { filters = { ["tag:netlab:name"] = "private" } }).subnets[1].subnet_id })
+  ids[1] = run.instances[1].instance_id
+  local began = netlab.uptime()
+  local got = good(aws.ec2:wait("instance_running", { instance_ids = ids }))
+  test.equal(got.reservations[1].instances[1].state.name, "running")
+  test.equal(netlab.uptime() - began >= 38, true)
+  good(aws.ec2:terminate_instances { instance_ids = ids })
+  local out, err = aws.ec2:wait("instance_running", { instance_ids = ids }, { deadline = "1m" })
+  test.fails(out, err, "refused")
+  test.contains(err.message, "instance running: it is shutting-down")
+  out, err = aws.ec2:wait("instance_terminated", { instance_ids = ids }, { deadline = "5s" })
+  test.fails(out, err, "timeout")
+  test.contains(err.message, "instance terminated: not reached within 5s")
+  good(aws.ec2:wait("instance_terminated", { instance_ids = ids }))
+  good(aws.s3:wait("bucket_deleted", { bucket = "was-never-there" }))
+  test.raises(function() aws.ec2:wait("instance_runing", {}) end, 'ec2 has no state "instance_runing" to wait for')
+end)
+
 test.case("forty resources: a plan asks once a kind and page, an apply takes what its longest chain of waits takes", { deadline = "60m" }, function()
   reset { delay = 60, lag = 1, page = 5 }
   local began = netlab.uptime()

@@ -30,6 +30,11 @@ local control = netlab.http.route("/-/", function(request)
       world[key] = tonumber(value)
     end
     return "ok"
+  elseif what == "world" then
+    for key, value in pairs(netlab.json.decode(request.body)) do
+      world[key] = value
+    end
+    return "ok"
   elseif what == "deny" then
     world.denied = { [q.action] = true }
     return "ok"

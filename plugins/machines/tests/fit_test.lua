@@ -33,3 +33,13 @@ test.case("what nobody knows is a mistake", function()
   test.equal(got.ok, false)
   test.contains(got.text, 'no software "doom" is known')
 end)
+
+test.case("a recipe that only checks does not stay up for it", { deadline = "30s" }, function()
+  local path = test.folder() .. "/recipe.lua"
+  test.truthy(netlab.fs.write(path, [[
+    local netlab = require "netlab"
+    netlab.plugin("machines").fit { nodes = netlab.nodes { { name = "a", mac = "02:00:00:00:00:01", labels = { machine = "cm3" } } }, runs = { "cozystack" } }
+    netlab.main(function() return 7 end)]]))
+  local got = test.truthy(netlab.process.run { argv = { netlab.testing.program(), "run", path }, timeout = "20s" })
+  test.equal(got.exit_code, 7)
+end)
