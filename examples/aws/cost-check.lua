@@ -19,6 +19,8 @@ local opt = netlab.args(declaration.options {
 
 local lab = declaration.lab(opt)
 local aws = netlab.aws.client { name = "money", region = opt.region, profile = opt.profile, backoff = opt.backoff }
+local kinds = require "awslab.kinds"
+local model = require "awslab.model"
 local prices = require "awslab.prices"
 
 -- The services that a lab has; anything else on the bill is a surprise.
@@ -88,6 +90,31 @@ local function explorer()
   return data.services
 end
 
+-- Seconds since a day long ago.
+local function moment(text)
+  local h, m, s = text:match "T(%d+):(%d+):(%d+)"
+  return prices.days(text) * 86400 + (h or 0) * 3600 + (m or 0) * 60 + (s or 0)
+end
+
+-- Hours of this month that a resource has been there, and will be: until its end when it has one, by its schedule when
+-- it is the bastion, else until the month's end. What was there and is gone only the bill knows.
+local function hours_of(item, now, ends_of_nodes)
+  local tags = kinds.tag_map(item.raw)
+  local from = moment(now:sub(1, 8) .. "01")
+  local year, month = tonumber(now:sub(1, 4)), tonumber(now:sub(6, 7))
+  local till = moment(("%04d-%02d-01"):format(month == 12 and year + 1 or year, month % 12 + 1))
+  local here = moment(now)
+  local began = item.raw.launch_time or item.raw.create_time
+  local past = (here - math.max(from, began and moment(began) or here)) / 3600
+  local ends = tags["netlab:expires-at"] or (tags["netlab:session"] and ends_of_nodes)
+  if ends then
+    return past, math.max(0, math.min(till, moment(ends)) - here) / 3600
+  elseif tags["aws:autoscaling:groupName"] then
+    return past, (till - here) / 3600 * model.bastion_hours { bastion = { schedule = declaration.schedule } } / prices.month
+  end
+  return past, (till - here) / 3600
+end
+
 netlab.main(function()
   if opt.refresh then
     local got, err = refresh()
@@ -118,7 +145,6 @@ netlab.main(function()
       print(("  %s %s %s %s: $%.4f/h, $%.2f a month if it stays"):format(item.region, item.kind, item.id, item.name or "", item.hourly, item.monthly))
     end
   end
-  local day = tonumber(now:sub(9, 10))
   local free, why = aws.freetier:get_free_tier_usage {}
   if free then
     for _, usage in ipairs(free.free_tier_usages or {}) do
@@ -140,9 +166,16 @@ netlab.main(function()
     print(("  %d t4g instances run: more than four at once"):format(running))
     over = true
   end
-  -- What stays as it is until the month's end.
-  local forecast = found.hourly * 24 * math.max(0, 30 - day)
-  print(("forecast: $%.4f for the rest of the month if all of it stays"):format(forecast))
+  local ends_of_nodes
+  for _, item in ipairs(found.items) do
+    ends_of_nodes = item.kind == "instance" and kinds.tag_map(item.raw)["netlab:expires-at"] or ends_of_nodes
+  end
+  local so_far, forecast = 0, 0
+  for _, item in ipairs(found.items) do
+    local past, future = hours_of(item, now, ends_of_nodes)
+    so_far, forecast = so_far + item.hourly * past, forecast + item.hourly * future
+  end
+  print(("month to date: $%.4f for what is there now; the rest of the month: $%.4f, with the bastion's hours and the nodes' ends"):format(so_far, forecast))
   local disk = prices.of(opt.region, "gp3_gb_month") * 10 / prices.month
   local compute = prices.trial_runs(now) and 0 or prices.of(opt.region, "t4g.small")
   local one = opt.nodes * opt.hours * (disk + compute) + opt.hours * prices.of(opt.region, "public_ipv4")
@@ -163,7 +196,7 @@ netlab.main(function()
       print(("  billed: %s $%.4f%s"):format(service, amount, expected[service] and "" or "  UNEXPECTED"))
       over = over or not expected[service]
     end
-    print(("month to date: $%.4f"):format(spent))
+    print(("month to date by the bill: $%.4f"):format(spent))
   end
   if opt["aws-budget"] then
     local who = assert(aws.sts:get_caller_identity())
@@ -177,7 +210,7 @@ netlab.main(function()
     end
     print("AWS Budget netlab-" .. opt.lab .. " watches too")
   end
-  if (spent or 0) + forecast > opt.budget then
+  if (spent or so_far) + forecast > opt.budget then
     over = true
   end
   print(over and ("over the budget of $%.2f"):format(opt.budget) or ("within the budget of $%.2f"):format(opt.budget))

@@ -4,6 +4,9 @@ local netlab = require "netlab"
 
 local declaration = {}
 
+-- When the bastion runs.
+declaration.schedule = { start = "18:00", stop = "23:00", time_zone = "Europe/Dublin" }
+
 -- Options that every recipe has.
 function declaration.options(more)
   local out = {
@@ -56,15 +59,22 @@ function declaration.lab(opt, more)
     bastion = {
       name = "tf-bastion", group = "tf-asg", type = more.bastion_type or "t4g.small", address = bastion, groups = { "bastion-sg" }, disk = "4GiB",
       key = more.key, recipe = more.recipe, package = more.package,
-      schedule = { start = "18:00", stop = "23:00", time_zone = "Europe/Dublin" },
+      schedule = declaration.schedule,
     },
     nodes = {
       name = "talos-node", type = more.node_type or "t4g.small", image = more.image, groups = { "talos-nodes-sg" },
-      first_address = "10.20.13.11", disk = "10GiB",
+      first_address = "10.20.13.11", disk = "10GiB", runs = more.runs or { "talos-worker" },
     },
+    bucket = more.bucket,
     budget = opt.budget, prices = opt.prices, pace = opt.pace, visibility = opt.visibility,
     lease = 120,
   }
+end
+
+-- One line for each thing that a run has done.
+local past = { create = "created", change = "changed", replace = "replaced", delete = "deleted" }
+function declaration.tell(step, seconds)
+  print(("  %s %s (%.1f s)"):format(past[step.action], step.resource.key, seconds))
 end
 
 -- Prints what a run did and turns it into an exit code: 0 nothing to do, 2 something was done, 1 it failed.

@@ -16,8 +16,11 @@ local opt = netlab.args(declaration.options {
   { name = "key", type = "path", help = "an SSH public key's file" },
   { name = "image", type = "string", help = "the nodes' image" },
   { name = "recipe", type = "path", help = "the recipe that the bastion runs" },
+  { name = "bucket", type = "string", help = "a bucket of the lab's own, by a name that nobody in the world has yet" },
+  { name = "package", type = "path", help = "netlab's .deb (./lab package --arch arm64): goes into the bucket, the bastion installs it" },
   { name = "package-url", type = "url", help = "where the bastion fetches netlab's package" },
   { name = "package-sha256", type = "string", help = "the package's checksum" },
+  { name = "replace", type = "boolean", default = false, help = "allow what cannot be changed where it is to be deleted and made again" },
   { name = "save", type = "path", help = "save the plan in this file" },
   { name = "plan", type = "path", help = "do what this saved plan says, and nothing else" },
 })
@@ -28,10 +31,15 @@ end
 
 local lab = declaration.lab(opt, {
   nat = opt.nat, ssh = opt.ssh, key = content(opt.key), image = opt.image, recipe = opt.recipe and netlab.fs.read(opt.recipe),
+  bucket = opt.bucket and { name = opt.bucket, package = opt.package },
   package = opt["package-url"] and { url = opt["package-url"], sha256 = opt["package-sha256"] or "" } or nil,
 })
 
 netlab.main(function()
+  if opt.package and not opt.bucket then
+    print "--package needs --bucket: that is where the bastion fetches it"
+    return 1
+  end
   local plan, err = lab:plan()
   if not plan then
     return declaration.finish(nil, err, "plan")
@@ -48,10 +56,7 @@ netlab.main(function()
     return plan.code
   end
   local out, why = lab:apply {
-    plan = opt.plan,
-    tell = function(step, seconds)
-      print(("  %s %s (%.1f s)"):format(step.action == "change" and "changed" or "created", step.resource.key, seconds))
-    end,
+    plan = opt.plan, replace = opt.replace, tell = declaration.tell,
   }
   local code = declaration.finish(out, why, "apply")
   if out and code ~= 1 then

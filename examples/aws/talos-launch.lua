@@ -2,6 +2,7 @@
 --
 --   netlab run examples/aws/talos-launch.lua --image ami-… --count 3 --hours 3 --yes
 --   netlab run examples/aws/talos-launch.lua --image ami-… --config machines/worker.yaml --yes
+--   netlab run examples/aws/talos-launch.lua --image ami-… --count 3 --follow --yes      shows how they boot
 --
 -- By an iPXE image the user data chains to the bastion; by Talos' own image the user data is the machine config.
 -- The address and the MAC are known before a node starts, because its interface is made first. At the end of its
@@ -12,16 +13,26 @@ local declaration = require "declaration"
 local opt = netlab.args(declaration.options {
   { name = "dry-run", type = "boolean", default = false, help = "say what would be done, and change nothing" },
   { name = "yes", type = "boolean", default = false, help = "do it" },
+  { name = "replace", type = "boolean", default = false, help = "allow a node of another type to be ended and started again" },
   { name = "count", type = "integer", default = 1, help = "how many nodes" },
   { name = "hours", type = "number", default = 3, help = "until they are ended" },
   { name = "image", type = "string", help = "an AMI: iPXE, or Talos with --config" },
   { name = "config", type = "path", help = "a machine config for Talos' own image" },
-  { name = "bastion-status", type = "url", help = "where the bastion shows its boots, to follow them" },
+  { name = "follow", type = "boolean", default = false, help = "show their boots as the bastion sees them, by SSH" },
+  { name = "user", type = "string", default = "admin", help = "on the bastion, for --follow" },
+  { name = "status", type = "string", help = "for --follow instead of SSH: a command that prints what `netlab status --boots --json` does" },
+  { name = "stage", type = "string", default = "image", help = "with --follow: until every node has its config, image or is ready" },
+  { name = "patience", type = "duration", default = "10m", help = "with --follow: how long that may take" },
+  { name = "runs", type = "string", default = "talos-worker", help = "what is to run on them, with commas, such as talos-worker,cozystack: says when they are too small" },
   { name = "nat", type = "string", default = "instance", help = "as given to lab.lua" },
 })
 
 local config = opt.config and assert(netlab.fs.read(opt.config))
-local lab = declaration.lab(opt, { nat = opt.nat, image = opt.image })
+local runs = {}
+for name in opt.runs:gmatch "[^,%s]+" do
+  runs[#runs + 1] = name
+end
+local lab = declaration.lab(opt, { nat = opt.nat, image = opt.image, runs = runs })
 
 netlab.main(function()
   local plan, err = lab:plan { nodes = opt.count }
@@ -36,32 +47,32 @@ netlab.main(function()
   local out, why = lab:launch {
     count = opt.count, image = opt.image, expires = expires,
     user_data = config and function() return config end or nil,
-    tell = function(step, seconds)
-      print(("  %s %s (%.1f s)"):format(step.action == "change" and "changed" or "created", step.resource.key, seconds))
-    end,
+    replace = opt.replace, tell = declaration.tell,
   }
   local code = declaration.finish(out, why, "launch")
   for _, node in ipairs(out and out.nodes or {}) do
     print(("  %s %s %s mac %s until %s"):format(node.name, tostring(node.id), tostring(node.ip), tostring(node.mac), expires))
   end
-  if code ~= 1 and opt["bastion-status"] then
-    local seen = {}
-    netlab.timeout("10m", function()
-      while true do
-        local got = netlab.http.get(opt["bastion-status"])
-        local boots = got and got.ok and netlab.json.decode(got.body) or {}
-        for _, boot in ipairs(boots.boots or {}) do
-          for _, step in ipairs(boot.steps or {}) do
-            local line = ("%s %s %s"):format(tostring(boot.node), tostring(step.stage), tostring(step.text or ""))
-            if not seen[line] then
-              seen[line] = true
-              print("  " .. line)
-            end
-          end
-        end
-        netlab.sleep "2s"
-      end
-    end)
+  if code == 1 or not (opt.follow or opt.status) then
+    return code
   end
-  return code
+  local command = {}
+  for word in (opt.status or ("ssh -o BatchMode=yes %s@%s sudo netlab status --boots --json"):format(opt.user, out.outputs.bastion_ipv6 or out.outputs.bastion_ip)):gmatch "%S+" do
+    command[#command + 1] = word
+  end
+  local seen, trouble = lab:follow {
+    nodes = out.nodes, command = command, stage = opt.stage, deadline = opt.patience, pace = opt.pace,
+    tell = function(node, line) print(("  %s %s"):format(node.name, line)) end,
+  }
+  if not seen then
+    return declaration.finish(nil, trouble, "follow")
+  end
+  if seen.trouble then
+    print("  the bastion does not tell: " .. seen.trouble)
+  end
+  for _, node in ipairs(seen.stuck) do
+    print(("  %s did not come to %s: %s%s"):format(node.node, opt.stage, node.why or (node.furthest and "its last step was " .. node.furthest or "the bastion has seen nothing of it"), node.remedy and "; " .. node.remedy or ""))
+  end
+  print(("%d of %d nodes came to %s"):format(#seen.there, #out.nodes, opt.stage))
+  return #seen.stuck > 0 and 1 or code
 end)

@@ -1,13 +1,18 @@
 -- A lab in AWS as a declaration. There is no state file: the tags on what exists are the state, a scan is the truth.
 local netlab = require "netlab"
 local claim = require "awslab.claim"
+local follow = require "awslab.follow"
 local inventory = require "awslab.inventory"
 local kinds = require "awslab.kinds"
 local model = require "awslab.model"
 local prices = require "awslab.prices"
+local replace = require "awslab.replace"
 local report = require "awslab.report"
 local run = require "awslab.run"
 local userdata = require "awslab.userdata"
+
+netlab.plugin "machines"
+local machines = require "machines.facts"
 
 local lab = {}
 lab.__index = lab
@@ -83,8 +88,8 @@ local function make_plan(self, r, resources, part)
     end
   end
   table.sort(unwanted)
-  local plan = { steps = steps, counts = counts, cost = total(steps), unwanted = unwanted, calls = r.calls, lab = self.options, run = r }
-  plan.code = counts.create + counts.change + counts.replace > 0 and 2 or 0
+  local plan = { steps = steps, counts = counts, cost = total(steps), unwanted = unwanted, resources = resources, replaced = r.replaced, calls = r.calls, lab = self.options, run = r }
+  plan.code = counts.create + counts.change + counts.replace + #r.replaced > 0 and 2 or 0
   return setmetatable(plan, report.plan)
 end
 
@@ -125,7 +130,7 @@ local tries = {
 local function preflight(r, steps)
   local seen, tasks = {}, {}
   for _, step in ipairs(steps) do
-    local try = step.action == "create" and tries[step.resource.kind]
+    local try = (step.action == "create" or step.action == "replace") and tries[step.resource.kind]
     if try and not seen[try[1]] then
       seen[try[1]] = true
       tasks[#tasks + 1] = netlab.spawn(function()
@@ -146,25 +151,23 @@ local function preflight(r, steps)
   end
 end
 
--- What cannot be changed where it is must be said before anything is.
-local function refuse_replacing(plan)
-  for _, step in ipairs(plan.steps) do
-    if step.action == "replace" then
-      local words = {}
-      for i, d in ipairs(step.differences) do
-        words[i] = ("%s is %s and should be %s"):format(d.field, d.have, d.want)
-      end
-      error(netlab.err.new("conflict", ("%s cannot be changed where it is (%s): tear the lab down first, or put the declaration back"):format(step.resource.key, table.concat(words, ", ")), "awslab"), 0)
-    end
-  end
-end
-
-local function carry_out(self, r, plan, options)
-  refuse_replacing(plan)
+local function carry_out(self, r, plan, options, part)
+  replace.refuse(plan, options.replace)
   local began = netlab.uptime()
   local tell = options.tell or function() end
+  local out = { made = {}, gone = {}, failed = {} }
+  local function went(word, raw)
+    out.gone[#out.gone + 1] = word .. " " .. raw[kinds[word].id]
+    tell({ action = "delete", resource = { key = out.gone[#out.gone] } }, netlab.uptime() - began)
+  end
+  if replace.clear(r, plan, went) then
+    plan = make_plan(self, r, plan.resources, part)
+  end
   local failed = r:perform(plan.steps, tell)
-  local out = { made = {}, failed = {}, seconds = netlab.uptime() - began, calls = r.calls }
+  if not next(failed) then
+    replace.sweep(r, went)
+  end
+  out.plan, out.seconds, out.calls = plan, netlab.uptime() - began, r.calls
   for _, step in ipairs(plan.steps) do
     if step.done then
       out.made[#out.made + 1] = step.resource.key
@@ -176,7 +179,7 @@ local function carry_out(self, r, plan, options)
     end
   end
   table.sort(out.failed, function(a, b) return a.key < b.key end)
-  out.code = #out.failed > 0 and 1 or #out.made > 0 and 2 or 0
+  out.code = #out.failed > 0 and 1 or #out.made + #out.gone > 0 and 2 or 0
   return out
 end
 
@@ -222,16 +225,16 @@ local function claimed(self, options, resources, part, again)
   if plan.code == 0 and not r.claim_seen then
     return { made = {}, failed = {}, seconds = 0, code = 0, calls = r.calls, outputs = outputs(self, r), plan = plan }
   end
-  refuse_replacing(plan)
-  if plan.counts.create > 0 then
+  replace.refuse(plan, options.replace)
+  if plan.counts.create + plan.counts.replace > 0 then
     preflight(r, plan.steps)
   end
   claim.take(r, plan.steps)
   local ok, out = pcall(function()
     -- Under the claim nobody else changes it: this is the plan that counts.
     plan = make_plan(self, r, resources, part)
-    local got = carry_out(self, r, plan, options)
-    got.plan = plan
+    local got = carry_out(self, r, plan, options, part)
+    plan = got.plan
     if again and got.code ~= 1 then
       again(r, got)
     end
@@ -334,6 +337,12 @@ lab.launch = guarded(function(self, options)
   return out
 end)
 
+---Follows the boots of what launch returned, as the bastion's `netlab status --boots --json` tells them:
+---{ nodes, command, stage = "image", deadline = "10m", tell = function(node, line) }.
+lab.follow = guarded(function(_, options)
+  return follow.boots(options.nodes, options)
+end)
+
 ---The nodes that run, with their addresses and the time they have left.
 lab.nodes = guarded(function(self)
   local r = begin(self)
@@ -428,6 +437,7 @@ end
 
 local function teardown(self, options, keep)
   local r = begin(self)
+  r.thorough = true
   identify(self, r)
   r:scan()
   local began = netlab.uptime()
@@ -541,8 +551,11 @@ lab.adopt = guarded(function(self, options)
     local raw
     if res.kind == "auto_scaling_group" then
       raw = r:call("autoscaling", kind.action, { auto_scaling_group_names = { id } })[kind.list][1]
-    elseif kind.global then
-      error(netlab.err.new("unsupported", key .. ": roles and profiles are the lab's by their path and cannot be adopted", "resources"), 0)
+    elseif kind.get then
+      if res.name ~= id then
+        error(netlab.err.new("invalid", ("%s cannot be renamed to %s: name it so in the declaration (bastion.role, bastion.profile, bucket.name)"):format(id, res.name), "resources"), 0)
+      end
+      raw = kind.get(r, id)
     else
       local got = r:call("ec2", kind.action, { [kind.id .. "s"] = { id } })[kind.list]
       raw = (kind.flatten and kind.flatten(got) or got)[1]
@@ -554,7 +567,7 @@ lab.adopt = guarded(function(self, options)
     if owner and owner ~= self.options.name then
       error(netlab.err.new("conflict", ("%s belongs to lab %s"):format(id, owner), "resources"), 0)
     end
-    out[#out + 1] = { key = key, id = id, raw = raw, resource = res }
+    out[#out + 1] = { key = key, id = id, raw = raw, resource = res, tag = kind.tag }
     r.live[key] = raw
   end
   table.sort(out, function(a, b) return a.key < b.key end)
@@ -569,12 +582,14 @@ lab.adopt = guarded(function(self, options)
           list[#list + 1] = { resource_id = entry.id, resource_type = "auto-scaling-group", key = k, value = v, propagate_at_launch = true }
         end
         r:call("autoscaling", "create_or_update_tags", { tags = list })
+      elseif entry.tag then
+        entry.tag(r, entry.id, tags)
       else
         r:call("ec2", "create_tags", { resources = { entry.id }, tags = tags })
       end
       entry.adopted = true
     end
-    entry.raw, entry.resource = nil, nil
+    entry.raw, entry.resource, entry.tag = nil, nil, nil
   end
   return out
 end)
@@ -604,10 +619,11 @@ lab.leftovers = guarded(function(self)
     end
   end
   local r = begin(self)
-  for _, word in ipairs { "role", "instance_profile" } do
+  r.thorough = true
+  for _, word in ipairs { "role", "instance_profile", "bucket" } do
     local kind = kinds[word]
-    for _, raw in ipairs(r:call("iam", kind.action, { path_prefix = r:path() })[kind.list]) do
-      out[#out + 1] = { kind = word, id = raw[kind.id], region = "global", lab = self.options.name, monthly = 0 }
+    for _, raw in ipairs(kind.find(r)) do
+      out[#out + 1] = { kind = word, id = raw[kind.id], region = kind.global and "global" or self.options.region, lab = self.options.name, monthly = 0 }
     end
   end
   return out
@@ -648,6 +664,8 @@ local options = {
     { name = "groups", type = { type = "list", of = "string" }, required = true },
     { name = "image", type = "string", default = "debian-12", help = "debian-12, ubuntu-24.04, an SSM parameter or an AMI" },
     { name = "disk", type = "string", default = "4GiB" },
+    { name = "role", type = "string", help = "its IAM role; by default NAME-bastion" },
+    { name = "profile", type = "string", help = "its instance profile; by default NAME-bastion" },
     { name = "key", type = "string", help = "an SSH public key" },
     { name = "user_data", type = "string", help = "shell lines at the end of its first boot" },
     { name = "recipe", type = "string", help = "the text of the recipe that it runs" },
@@ -658,8 +676,12 @@ local options = {
     { name = "name", type = "string", default = "talos-node" }, { name = "type", type = "string", default = "t4g.small" }, { name = "subnet", type = "string", default = "private" },
     { name = "groups", type = { type = "list", of = "string" }, required = true }, { name = "image", type = "string", help = "the AMI that launch starts, unless it names another" }, { name = "disk", type = "string", default = "10GiB" },
     { name = "first_address", type = "string", help = "the first node's address, the others follow" },
+    { name = "runs", type = { type = "list", of = "string" }, default = {}, help = "what is to run on them, such as cozystack: netlab check says when they are too small; see the plugin machines" },
   } },
-  { name = "bucket", type = "string", help = "the S3 bucket of packages and cache, which exists" },
+  { name = "bucket", type = "table", help = "the lab's own S3 bucket, for packages and caches: private, encrypted, deleted with the lab", options = {
+    { name = "name", type = "string", required = true, help = "among all buckets of the world" },
+    { name = "package", type = "path", help = "netlab's .deb, which apply uploads and the bastion installs by its checksum" },
+  } },
   { name = "tags", type = "map", of = "string", help = "on everything" },
   { name = "budget", type = "number", default = 0.10, help = "dollars a month" },
   { name = "prices", type = "path", help = "a file of refreshed prices, before the built-in table" },
@@ -681,6 +703,20 @@ local function create(given)
     end
     given.refreshed = read
   end
+  if given.bucket and given.bucket.package then
+    local content, why = netlab.fs.read(given.bucket.package)
+    if not content then
+      return nil, why
+    end
+    given.bucket.sha256, given.bucket.size = netlab.digest.sha256(content), #content
+    given.bucket.key = ("packages/%s/%s"):format(given.bucket.sha256:sub(1, 16), given.bucket.package:match "[^/]+$")
+  end
+  for _, name in ipairs(given.nodes and given.nodes.runs or {}) do
+    local known, why = machines.known_software(name)
+    if not known then
+      return nil, netlab.err.new("invalid", "nodes.runs: " .. why, "nodes")
+    end
+  end
   local ok, err = model.check(given)
   if not ok then
     return nil, err
@@ -689,7 +725,7 @@ local function create(given)
 end
 
 local methods = {}
-for _, name in ipairs { "plan", "apply", "drift", "launch", "nodes", "reap", "destroy", "end_session", "start_bastion", "adopt", "inventory", "leftovers", "regions" } do
+for _, name in ipairs { "plan", "apply", "drift", "launch", "follow", "nodes", "reap", "destroy", "end_session", "start_bastion", "adopt", "inventory", "leftovers", "regions" } do
   methods[name] = function(self, given)
     return lab[name](self, given)
   end
@@ -707,6 +743,11 @@ return {
       .. "netlab.main(function() return lab:apply().code end)",
     options = options,
     create = create,
+    check = function(self)
+      local nodes = self.options.nodes
+      local machine = nodes and machines.machine(nodes.type)
+      return machine and machines.misfits(nodes.name, nodes.type, machine, nodes.runs) or {}
+    end,
     methods = methods,
   },
 }

@@ -38,12 +38,12 @@ local function moment(offset)
   return tostring(math.floor(os.time() + offset))
 end
 
--- Creates without tokens, in pieces that fit a tag.
-local function intents(steps)
+-- Creates without tokens, in pieces that fit a tag. What somebody else has under that name is none of them.
+local function intents(steps, foreign)
   local out, line = {}, ""
   for _, step in ipairs(steps) do
     local kind = kinds[step.resource.kind]
-    if step.action == "create" and not kind.of and not kind.named and not kind.token then
+    if (step.action == "create" or step.action == "replace") and not kind.of and not (kind.named and kind.service ~= "s3") and not kind.token and not foreign[step.resource.key] then
       local word = step.resource.key
       if #line + #word > 240 then
         out[#out + 1], line = line, ""
@@ -74,7 +74,7 @@ end
 
 function claim.acquire(run, steps)
   local lab, we = run.lab, ourselves()
-  local tags = intents(steps)
+  local tags = intents(steps, run.foreign)
   tags["netlab:lab"], tags["netlab:claim"], tags.Name = lab.name, we.text, "netlab claim of " .. lab.name
   tags["netlab:until"] = moment(lab.lease)
   local name = template_name(lab)
@@ -128,9 +128,13 @@ function claim.acquire(run, steps)
   end
   run.claim = { id = there.launch_template_id }
   local expected = {}
+  run.expected = {}
   for key, value in pairs(old) do
     if key:find "^netlab:intent:" then
-      for word in value:gmatch "%S+" do expected[#expected + 1] = word end
+      for word in value:gmatch "%S+" do
+        expected[#expected + 1] = word
+        run.expected[word] = true
+      end
       -- What the earlier run meant to make stays noted until all of it is known.
       local n = key:match "%d+$"
       tags["netlab:intent:" .. (tonumber(n) + 10)] = value

@@ -2,7 +2,6 @@
 -- c:call(service, action, input) raises on failure, c:id(key) is the id of what is there already.
 local netlab = require "netlab"
 local networks = require "awslab.networks"
-local userdata = require "awslab.userdata"
 
 local kinds = {}
 
@@ -87,6 +86,7 @@ kinds.vpc = {
 }
 
 kinds.subnet = {
+  bound = function() return { "vpc/main" } end,
   action = "describe_subnets", list = "subnets", id = "subnet_id", word = "subnet",
   create = function(c, r)
     local block
@@ -112,6 +112,7 @@ kinds.subnet = {
 }
 
 kinds.internet_gateway = {
+  bound = function() return { "vpc/main" } end,
   action = "describe_internet_gateways", list = "internet_gateways", id = "internet_gateway_id", word = "internet-gateway",
   create = function(c, r)
     return c:call("ec2", "create_internet_gateway", { tag_specifications = specification(c, r, "internet-gateway") }).internet_gateway
@@ -136,6 +137,7 @@ kinds.internet_gateway = {
 }
 
 kinds.egress_only_gateway = {
+  bound = function() return { "vpc/main" } end,
   action = "describe_egress_only_internet_gateways", list = "egress_only_internet_gateways", id = "egress_only_internet_gateway_id", word = "egress-only-internet-gateway", token = true,
   create = function(c, r)
     return c:call("ec2", "create_egress_only_internet_gateway", { client_token = c:token(r), vpc_id = c:id "vpc/main", tag_specifications = specification(c, r, "egress-only-internet-gateway") }).egress_only_internet_gateway
@@ -144,6 +146,7 @@ kinds.egress_only_gateway = {
 }
 
 kinds.security_group = {
+  bound = function() return { "vpc/main" } end,
   action = "describe_security_groups", list = "security_groups", id = "group_id", word = "security-group",
   create = function(c, r)
     return { group_id = c:call("ec2", "create_security_group", { group_name = r.name, description = r.spec.description, vpc_id = c:id "vpc/main", tag_specifications = specification(c, r, "security-group") }).group_id,
@@ -197,6 +200,7 @@ kinds.security_rules = {
 }
 
 kinds.network_interface = {
+  bound = function(r) return { r.spec.subnet } end,
   action = "describe_network_interfaces", list = "network_interfaces", id = "network_interface_id", word = "network-interface", token = true,
   create = function(c, r)
     local groups = {}
@@ -256,21 +260,14 @@ kinds.elastic_ip = {
 }
 
 kinds.nat_gateway = {
+  bound = function(r) return { r.spec.subnet } end,
   action = "describe_nat_gateways", list = "nat_gateways", id = "nat_gateway_id", word = "natgateway", token = true,
   here = function(raw) return raw.state ~= "deleted" and raw.state ~= "failed" end,
   going = function(raw) return raw.state == "deleting" end,
   create = function(c, r)
     return c:call("ec2", "create_nat_gateway", { client_token = c:token(r), subnet_id = c:id(r.spec.subnet), allocation_id = c:id "elastic_ip/nat", tag_specifications = specification(c, r, "natgateway") }).nat_gateway
   end,
-  finish = function(c, r, raw)
-    return c:await(r, function()
-      local got = c:call("ec2", "describe_nat_gateways", { nat_gateway_ids = { raw.nat_gateway_id } }).nat_gateways[1]
-      if got and got.state == "failed" then
-        error(netlab.err.new("refused", "the NAT gateway failed: " .. tostring(got.failure_message), "nat_gateway"), 0)
-      end
-      return got and got.state == "available" and got
-    end)
-  end,
+  finish = function(c, _, raw) return c:wait("ec2", "nat_gateway_available", { nat_gateway_ids = { raw.nat_gateway_id } }).nat_gateways[1] end,
   differ = function(_, _, raw) return raw.state == "pending" and { difference("state", "pending", "available", true) } or {} end,
   change = function(c, r, raw) kinds.nat_gateway.finish(c, r, raw) end,
   delete = function(c, raw)
@@ -297,6 +294,7 @@ local function route_changes(c, r, raw)
 end
 
 kinds.route_table = {
+  bound = function() return { "vpc/main" } end,
   action = "describe_route_tables", list = "route_tables", id = "route_table_id", word = "route-table", token = true,
   create = function(c, r)
     return c:call("ec2", "create_route_table", { client_token = c:token(r), vpc_id = c:id "vpc/main", tag_specifications = specification(c, r, "route-table") }).route_table
@@ -339,6 +337,7 @@ kinds.route_table = {
 }
 
 kinds.vpc_endpoint = {
+  bound = function() return { "vpc/main" } end,
   action = "describe_vpc_endpoints", list = "vpc_endpoints", id = "vpc_endpoint_id", word = "vpc-endpoint", token = true,
   here = function(raw) return raw.state ~= "deleted" end,
   create = function(c, r)
@@ -362,7 +361,7 @@ local function dhcp_values(raw)
 end
 
 kinds.dhcp_options = {
-  action = "describe_dhcp_options", list = "dhcp_options", id = "dhcp_options_id", word = "dhcp-options",
+  before = true, action = "describe_dhcp_options", list = "dhcp_options", id = "dhcp_options_id", word = "dhcp-options",
   create = function(c, r)
     local set = { { key = "domain-name-servers", values = { r.spec.dns } } }
     if r.spec.domain then set[2] = { key = "domain-name", values = { r.spec.domain } } end
@@ -377,7 +376,7 @@ kinds.dhcp_options = {
     local out, have = {}, dhcp_values(raw)
     if have["domain-name-servers"] ~= r.spec.dns then out[#out + 1] = difference("dns", have["domain-name-servers"], r.spec.dns) end
     if have["domain-name"] ~= r.spec.domain then out[#out + 1] = difference("domain", tostring(have["domain-name"]), tostring(r.spec.domain)) end
-    if c.live["vpc/main"] and c.live["vpc/main"].dhcp_options_id ~= raw.dhcp_options_id then out[#out + 1] = difference("associated", "no", "yes", true) end
+    if not c.live["vpc/main"] or c.live["vpc/main"].dhcp_options_id ~= raw.dhcp_options_id then out[#out + 1] = difference("associated", "no", "yes", true) end
     return out
   end,
   change = function(c, r, raw) kinds.dhcp_options.finish(c, r, raw) end,
@@ -390,51 +389,6 @@ kinds.key_pair = {
     return c:call("ec2", "import_key_pair", { key_name = r.name, public_key_material = netlab.base64.encode(r.spec.public_key), tag_specifications = specification(c, r, "key-pair") })
   end,
   delete = function(c, raw) c:call("ec2", "delete_key_pair", { key_pair_id = raw.key_pair_id, key_name = raw.key_name }) end,
-}
-
--- IAM has no tags in its lists: the lab's roles and profiles live under a path of their own.
-kinds.role = {
-  global = true, service = "iam", action = "list_roles", list = "roles", id = "role_name", named = true,
-  create = function(c, r)
-    return c:call("iam", "create_role", { role_name = r.name, path = c:path(), assume_role_policy_document = userdata.assume(r.spec.service or "ec2.amazonaws.com"), tags = c:tags(r) }).role
-  end,
-  -- The description says which policy is in place: lists of roles show it, and nothing else of the policy.
-  finish = function(c, r)
-    c:call("iam", "put_role_policy", { role_name = r.name, policy_name = "netlab", policy_document = r.spec.policy })
-    c:call("iam", "update_role", { role_name = r.name, description = "netlab policy " .. netlab.digest.sha256(r.spec.policy):sub(1, 16) })
-  end,
-  differ = function(_, r, raw)
-    local want = "netlab policy " .. netlab.digest.sha256(r.spec.policy):sub(1, 16)
-    return raw.description == want and {} or { difference("policy", raw.description or "none", want, true) }
-  end,
-  change = function(c, r) kinds.role.finish(c, r) end,
-  delete = function(c, raw)
-    for _, name in ipairs(c:call("iam", "list_role_policies", { role_name = raw.role_name }).policy_names) do
-      c:try("iam", "delete_role_policy", { role_name = raw.role_name, policy_name = name })
-    end
-    c:call("iam", "delete_role", { role_name = raw.role_name })
-  end,
-}
-
-kinds.instance_profile = {
-  global = true, service = "iam", action = "list_instance_profiles", list = "instance_profiles", id = "instance_profile_name", named = true,
-  create = function(c, r)
-    return c:call("iam", "create_instance_profile", { instance_profile_name = r.name, path = c:path(), tags = c:tags(r) }).instance_profile
-  end,
-  finish = function(c, r, raw)
-    if not (raw.roles or {})[1] then
-      local ok, err = c:try("iam", "add_role_to_instance_profile", { instance_profile_name = r.name, role_name = r.name })
-      if not ok and err.aws ~= "LimitExceeded" then error(err, 0) end
-    end
-  end,
-  differ = function(_, _, raw) return (raw.roles or {})[1] and {} or { difference("role", "none", "attached", true) } end,
-  change = function(c, r, raw) kinds.instance_profile.finish(c, r, raw) end,
-  delete = function(c, raw)
-    for _, role in ipairs(raw.roles or {}) do
-      c:try("iam", "remove_role_from_instance_profile", { instance_profile_name = raw.instance_profile_name, role_name = role.role_name })
-    end
-    c:call("iam", "delete_instance_profile", { instance_profile_name = raw.instance_profile_name })
-  end,
 }
 
 -- What a template or an instance is made of; its digest is its tag, so that a change shows without reading it back.
@@ -458,11 +412,11 @@ local function volume_tags(c, r)
   return { { resource_type = "instance", tags = c:tags(r, { Name = r.spec.display }) }, { resource_type = "volume", tags = c:tags(r, { Name = r.spec.display }) } }
 end
 
-local function digest(r)
-  local s = r.spec
-  return netlab.digest.sha256(netlab.json.encode { s.type, s.image, s.disk, s.user_data or "", s.profile or "", s.key or "" }):sub(1, 16)
+local function digest(c, r)
+  local s, interfaces = r.spec, {}
+  for i, key in ipairs(s.interfaces) do interfaces[i] = c.live[key] and c:id(key) or key end
+  return netlab.digest.sha256(netlab.json.encode { s.type, s.image, s.disk, s.user_data or "", s.profile or "", s.key or "", table.concat(interfaces, " ") }):sub(1, 16)
 end
-kinds.digest = digest
 
 kinds.launch_template = {
   action = "describe_launch_templates", list = "launch_templates", id = "launch_template_id", word = "launch-template", token = true,
@@ -470,18 +424,18 @@ kinds.launch_template = {
     local data = machine(c, r)
     data.tag_specifications = volume_tags(c, r)
     return c:call("ec2", "create_launch_template", { client_token = c:token(r), launch_template_name = r.name, launch_template_data = data,
-      tag_specifications = { { resource_type = "launch-template", tags = c:tags(r, { ["netlab:digest"] = digest(r) }) } } }).launch_template
+      tag_specifications = { { resource_type = "launch-template", tags = c:tags(r, { ["netlab:digest"] = digest(c, r) }) } } }).launch_template
   end,
-  differ = function(_, r, raw)
+  differ = function(c, r, raw)
     local have = tag_map(raw)["netlab:digest"]
-    return have == digest(r) and {} or { difference("data", have or "unknown", "a new version", true) }
+    return have == digest(c, r) and {} or { difference("data", have or "unknown", "a new version", true) }
   end,
   change = function(c, r, raw)
     local data = machine(c, r)
     data.tag_specifications = volume_tags(c, r)
     local made = c:call("ec2", "create_launch_template_version", { client_token = c:token(r), launch_template_id = raw.launch_template_id, launch_template_data = data }).launch_template_version
     c:call("ec2", "modify_launch_template", { launch_template_id = raw.launch_template_id, default_version = tostring(made.version_number) })
-    c:call("ec2", "create_tags", { resources = { raw.launch_template_id }, tags = { ["netlab:digest"] = digest(r) } })
+    c:call("ec2", "create_tags", { resources = { raw.launch_template_id }, tags = { ["netlab:digest"] = digest(c, r) } })
   end,
   delete = function(c, raw) c:call("ec2", "delete_launch_template", { launch_template_id = raw.launch_template_id }) end,
 }
@@ -492,6 +446,7 @@ local function cron(text)
 end
 
 kinds.auto_scaling_group = {
+  bound = function(r) return r.spec.interfaces end,
   service = "autoscaling", action = "describe_auto_scaling_groups", list = "auto_scaling_groups", id = "auto_scaling_group_name", named = true,
   here = function(raw) return raw.status ~= "Delete in progress" end,
   create = function(c, r)
@@ -529,6 +484,7 @@ kinds.auto_scaling_group = {
 }
 
 kinds.instance = {
+  bound = function(r) return r.spec.interfaces end,
   action = "describe_instances", list = "reservations", id = "instance_id", word = "instance", token = true,
   flatten = function(reservations)
     local out = {}
@@ -546,17 +502,8 @@ kinds.instance = {
     data.tag_specifications = { { resource_type = "instance", tags = c:tags(r, extra) }, { resource_type = "volume", tags = c:tags(r, extra) } }
     return c:call("ec2", "run_instances", data).instances[1]
   end,
-  finish = function(c, r, raw)
-    return c:await(r, function()
-      for _, reservation in ipairs(c:call("ec2", "describe_instances", { instance_ids = { raw.instance_id } }).reservations) do
-        for _, i in ipairs(reservation.instances) do
-          if i.state.name == "terminated" or i.state.name == "shutting-down" then
-            error(netlab.err.new("refused", ("%s ended at once: %s"):format(r.name, i.state_reason and i.state_reason.message or "AWS gives no reason"), "instance"), 0)
-          end
-          if i.state.name == "running" then return i end
-        end
-      end
-    end)
+  finish = function(c, _, raw)
+    return c:wait("ec2", "instance_running", { instance_ids = { raw.instance_id } }).reservations[1].instances[1]
   end,
   differ = function(_, r, raw)
     local out = {}
@@ -573,9 +520,13 @@ kinds.volume = {
   delete = function(c, raw) c:call("ec2", "delete_volume", { volume_id = raw.volume_id }) end,
 }
 
+for _, name in ipairs { "awslab.iam", "awslab.bucket" } do
+  for word, kind in pairs(require(name)(difference)) do kinds[word] = kind end
+end
+
 -- The order in which things go: all of a step at once, the next when all of it is gone.
 kinds.teardown = {
-  { "auto_scaling_group" }, { "instance" }, { "nat_gateway" }, { "elastic_ip", "vpc_endpoint", "volume" }, { "network_interface" },
+  { "auto_scaling_group" }, { "instance" }, { "nat_gateway" }, { "elastic_ip", "vpc_endpoint", "volume", "bucket" }, { "network_interface" },
   { "security_group", "route_table" }, { "subnet", "egress_only_gateway", "internet_gateway" }, { "vpc" },
   { "dhcp_options", "launch_template", "key_pair", "instance_profile" }, { "role" },
 }

@@ -95,6 +95,14 @@ function model.check(o)
   if o.nat == "instance" and not b then
     return problem("nat", 'nat = "instance" is the bastion: declare one, or use "gateway" or "none"')
   end
+  if o.bucket then
+    local name = o.bucket.name
+    if #name < 3 or #name > 63 or not name:find "^[a-z0-9][a-z0-9.-]*[a-z0-9]$" or name:find("..", 1, true) then
+      return problem("bucket", ("bucket.name: %q is no bucket's name: 3 to 63 lower-case letters, digits, dots and hyphens"):format(name))
+    elseif b and b.package then
+      return problem("bastion", "bastion.package and bucket.package: one of them is enough")
+    end
+  end
   if o.nodes then
     if not o.subnets[o.nodes.subnet] then
       return problem("nodes", ("there is no subnet %q"):format(o.nodes.subnet))
@@ -214,23 +222,33 @@ function model.resources(o)
   if o.dns then
     add("dhcp_options", "main", { dns = o.dns, domain = o.domain }, { "vpc/main" })
   end
+  if o.bucket then
+    local gb, name = price "s3_gb_month", o.bucket.name
+    add("bucket", name, {}, {}, { hourly = 0, monthly = gb * (o.bucket.size or 0) / 1e9, note = ("S3; a cache of 10 GB would be $%.2f a month"):format(gb * 10) })
+    if o.bucket.package then
+      local r = add("package", o.bucket.package:match "[^/]+$", { bucket = name, key = o.bucket.key, sha256 = o.bucket.sha256, path = o.bucket.package }, { "bucket/" .. name })
+      r.of = "bucket/" .. name
+    end
+  end
   if b then
     if b.key then
       add("key_pair", o.name, { public_key = b.key })
     end
-    add("role", o.name .. "-bastion", { policy = userdata.policy(o) })
-    add("instance_profile", o.name .. "-bastion", { role = "role/" .. o.name .. "-bastion" }, { "role/" .. o.name .. "-bastion" })
+    local role, profile = "role/" .. (b.role or o.name .. "-bastion"), "instance_profile/" .. (b.profile or o.name .. "-bastion")
+    add("role", role:match "/(.*)", { policy = userdata.policy(o) })
+    add("instance_profile", profile:match "/(.*)", { role = role }, { role })
     local spec = {
-      type = b.type, image = b.image, disk = gib(b.disk), user_data = userdata.bastion(o), profile = o.name .. "-bastion", key = b.key and o.name or nil,
+      type = b.type, image = b.image, disk = gib(b.disk), user_data = userdata.bastion(o), profile = profile:match "/(.*)", key = b.key and o.name or nil,
       interfaces = b.subnet ~= b.public_subnet and { "network_interface/bastion-public", "network_interface/bastion" } or { "network_interface/bastion" },
       display = b.name,
     }
-    local needs = { "network_interface/bastion-public", "network_interface/bastion", "instance_profile/" .. o.name .. "-bastion", "security_rules/" .. b.groups[1] }
+    local needs = { "network_interface/bastion-public", "network_interface/bastion", profile, "security_rules/" .. b.groups[1] }
+    if o.bucket and o.bucket.package then needs[#needs + 1] = "package/" .. o.bucket.package:match "[^/]+$" end
     if b.key then needs[#needs + 1] = "key_pair/" .. o.name end
     add("launch_template", o.name .. "-bastion", spec, needs)
     local h = hours(o)
     local trial = b.type == prices.trial.type and prices.trial_runs(o.now)
-    add("auto_scaling_group", b.group, { template = "launch_template/" .. o.name .. "-bastion", zone = zone, schedule = b.schedule, display = b.name },
+    add("auto_scaling_group", b.group, { template = "launch_template/" .. o.name .. "-bastion", zone = zone, schedule = b.schedule, display = b.name, interfaces = spec.interfaces },
       { "launch_template/" .. o.name .. "-bastion", "route_table/" .. b.public_subnet, "route_table/" .. b.subnet },
       { hourly = trial and 0 or price(b.type), monthly = trial and 0 or price(b.type) * h,
         note = ("%s, %.0f h a month%s"):format(b.type, h, trial and ", free until " .. prices.trial.ends .. (", then $%.2f a month"):format(price(b.type) * h) or "") })

@@ -1,6 +1,5 @@
 -- What things cost, in US dollars: list prices with the day they were read. Nothing here is fetched on its own:
--- `netlab aws prices --refresh` and examples/aws/cost-check.lua --refresh ask the Pricing API and write a file that
--- goes before this table.
+-- examples/aws/cost-check.lua --refresh asks the Pricing API and writes a file that goes before this table.
 local prices = {}
 
 prices.date = "2026-11-21"

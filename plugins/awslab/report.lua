@@ -40,6 +40,9 @@ function plan:text()
       out[#out + 1] = ("      %s: %s → %s"):format(d.field, tostring(d.have), tostring(d.want))
     end
   end
+  for _, old in ipairs(self.replaced) do
+    out[#out + 1] = ("  - %s has been replaced, and goes"):format(old.word)
+  end
   for _, key in ipairs(self.unwanted) do
     out[#out + 1] = ("  ? %s has the lab's tag and is not declared"):format(key)
   end

@@ -1,7 +1,7 @@
 -- One run over a lab: calls with patience, the scan that is the only truth, and the order of things.
 local netlab = require "netlab"
 local kinds = require "awslab.kinds"
-local userdata = require "awslab.userdata"
+local replace = require "awslab.replace"
 
 local run = {}
 run.__index = run
@@ -17,14 +17,14 @@ end
 run.seconds = seconds
 
 function run.new(lab)
-  return setmetatable({ lab = lab, aws = lab.aws, live = {}, kinds = kinds, calls = 0, images = {} }, run)
+  return setmetatable({ lab = lab, aws = lab.aws, live = {}, kinds = kinds, calls = 0, images = {}, foreign = {} }, run)
 end
 
 -- A call that returns nil, err. What was made a moment ago may not be known everywhere yet: while the run changes
 -- things, "not found" is asked again for as long as that takes.
 function run:try(service, action, input, options)
   local global = service == "iam" or service == "sts"
-  local settings = { region = not global and (options and options.region or self.lab.region) or nil }
+  local settings = { region = not global and (options and options.region or self.lab.region) or nil, pages = options and options.pages }
   local began = netlab.uptime()
   local pause = 0.05
   while true do
@@ -34,7 +34,7 @@ function run:try(service, action, input, options)
       return got
     end
     local late = err.code == "not_found" or (err.aws == "InvalidParameterValue" and err.message:find("Invalid IAM Instance Profile", 1, true))
-    if not (late and self.patient) or netlab.uptime() - began > self.patience then
+    if not (late and self.patient) or options and options.at_once or netlab.uptime() - began > self.patience then
       return nil, err
     end
     netlab.sleep(("%dms"):format(math.max(1, pause * 1000)))
@@ -48,6 +48,11 @@ function run:call(service, action, input, options)
     error(err, 0)
   end
   return got
+end
+
+-- As try, but "not found" is an answer.
+function run:ask(service, action, input)
+  return self:try(service, action, input, { at_once = true })
 end
 
 function run:id(key)
@@ -76,8 +81,13 @@ function run:tags(r, more)
 end
 
 -- The same for the same resource of the same claim, whatever number of times netlab is started again.
+-- On another ground it is another resource.
 function run:token(r)
-  return netlab.digest.sha256(table.concat({ self.lab.name, self.claim and self.claim.id or "", r.key, netlab.json.encode(r.spec) }, "\n")):sub(1, 48)
+  local ground = {}
+  for i, key in ipairs(kinds[r.kind].bound and kinds[r.kind].bound(r) or {}) do
+    ground[i] = self.live[key] and self:id(key) or key
+  end
+  return netlab.digest.sha256(table.concat({ self.lab.name, self.claim and self.claim.id or "", r.key, netlab.json.encode(r.spec), table.concat(ground, " ") }, "\n")):sub(1, 48)
 end
 
 local parameters = {
@@ -111,6 +121,13 @@ function run:await(r, fn, limit)
   end
 end
 
+-- Waits for a state of AWS' own: returns the answer that shows it, or raises.
+function run:wait(service, state, input)
+  self.calls = self.calls + 1
+  local got, err = self.aws[service]:wait(state, input, { region = self.lab.region, pace = self.lab.pace, deadline = self.lab.deadline })
+  return got or error(err, 0)
+end
+
 -- ---- the scan: one call a kind, all at once
 
 local function name_of(kind, raw)
@@ -124,12 +141,18 @@ end
 function run:find(which)
   local tasks, out = {}, {}
   for word, kind in pairs(kinds) do
-    if type(kind) == "table" and kind.action and (not which or which[word]) then
+    if type(kind) == "table" and kind.find and (not which or which[word]) then
+      tasks[#tasks + 1] = netlab.spawn(function()
+        local ok, list = pcall(kind.find, self)
+        if not ok then
+          return nil, list
+        end
+        return { word = word, list = list }
+      end)
+    elseif type(kind) == "table" and kind.action and (not which or which[word]) then
       tasks[#tasks + 1] = netlab.spawn(function()
         local input = { filters = { ["tag:netlab:lab"] = self.lab.name } }
-        if kind.service == "iam" then
-          input = { path_prefix = self:path() }
-        elseif word == "nat_gateway" then
+        if word == "nat_gateway" then
           input = { filter = { { name = "tag:netlab:lab", values = { self.lab.name } } } }
         end
         local got, err = self.aws:call(kind.service or "ec2", kind.action, input, { region = not kind.global and self.lab.region or nil })
@@ -164,7 +187,7 @@ end
 -- The scan by "kind/name". The claim is not one of the lab's resources.
 function run:scan(which)
   local found = self:find(which)
-  self.found, self.extra = found, {}
+  self.found, self.extra, self.replaced = found, {}, {}
   local live = which and self.live or {}
   if not which then
     self.claim_seen = nil
@@ -175,6 +198,8 @@ function run:scan(which)
       local tags = kinds.tag_map(raw)
       if tags["netlab:claim"] then
         self.claim_seen = raw
+      elseif tags["netlab:replaced"] then
+        self.replaced[#self.replaced + 1] = { word = word, raw = raw }
       elseif tags["netlab:name"] or kind.named then
         local key = word .. "/" .. name_of(kind, raw)
         if not (kind.going and kind.going(raw)) then
@@ -195,11 +220,10 @@ end
 
 ---{ { action = "create" | "change" | "replace" | "keep" | "delete", resource, differences } … } in the list's order.
 function run:plan(resources)
-  local out, wanted = {}, {}
+  local out = {}
   for _, r in ipairs(resources) do
     local kind = kinds[r.kind]
-    local raw = self.live[kind.of and kind.of .. "/" .. r.name or r.key]
-    wanted[r.key] = true
+    local raw = self.live[r.of or kind.of and kind.of .. "/" .. r.name or r.key]
     local step = { resource = r, action = "create", differences = {} }
     if raw then
       step.differences = kind.differ and kind.differ(self, r, raw) or {}
@@ -210,7 +234,8 @@ function run:plan(resources)
     end
     out[#out + 1] = step
   end
-  return out, wanted
+  replace.spread(out)
+  return out
 end
 
 -- ---- making
@@ -303,6 +328,10 @@ function run:perform(steps, tell)
       local again = kind.change(self, r, raw)
       self.live[r.key] = again or raw
     else
+      if step.action == "replace" then
+        replace.retire(self, self.live[r.key], kind)
+        self.replaced[#self.replaced + 1] = { word = r.kind, raw = self.live[r.key] }
+      end
       local raw = self:make(r)
       self.live[r.key] = raw
       local again = kind.finish and kind.finish(self, r, raw)

@@ -23,7 +23,18 @@ function userdata.bastion(o)
     line('table ip netlab_nat { chain post { type nat hook postrouting priority 100; ip saddr %s oifname "$way" masquerade; } }', o.cidr)
     line "RULES"
   end
-  if b.package then
+  if o.bucket and o.bucket.package then
+    -- The instance's own role reads the bucket. By IPv6 or the VPC's gateway endpoint: no public IPv4 address is needed.
+    line "imds=http://169.254.169.254/latest"
+    line "token=$(curl -fsS --retry 10 --retry-all-errors -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 300' $imds/api/token)"
+    line "meta() { curl -fsS --retry 10 --retry-all-errors -H \"X-aws-ec2-metadata-token: $token\" \"$imds/meta-data/iam/security-credentials/$1\"; }"
+    line "keys=$(meta \"$(meta '')\")"
+    line "word() { printf '%s\\n' \"$keys\" | tr ',' '\\n' | sed -n \"s/.*\\\"$1\\\"[^:]*:[^\\\"]*\\\"\\([^\\\"]*\\)\\\".*/\\1/p\"; }"
+    line("curl -fsS --retry 10 --retry-all-errors --retry-delay 3 --aws-sigv4 %s --user \"$(word AccessKeyId):$(word SecretAccessKey)\" -H \"x-amz-security-token: $(word Token)\" -H 'x-amz-content-sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855' -o /var/tmp/netlab.deb %s",
+      quote("aws:amz:" .. o.region .. ":s3"), quote(("https://s3.dualstack.%s.amazonaws.com/%s/%s"):format(o.region, o.bucket.name, o.bucket.key)))
+    line("echo %s | sha256sum -c -", quote(o.bucket.sha256 .. "  /var/tmp/netlab.deb"))
+    line "apt-get install -y /var/tmp/netlab.deb"
+  elseif b.package then
     line "fetch() { curl -fsS --retry 10 --retry-all-errors --retry-delay 3 -o \"$2\" \"$1\"; }"
     line("fetch %s /var/tmp/netlab.deb", quote(b.package.url))
     line("echo %s | sha256sum -c -", quote(b.package.sha256 .. "  /var/tmp/netlab.deb"))
@@ -49,7 +60,7 @@ function userdata.policy(o)
   }
   if o.bucket then
     statements[#statements + 1] = { Effect = "Allow", Action = { "s3:GetObject", "s3:PutObject", "s3:ListBucket" },
-      Resource = { "arn:aws:s3:::" .. o.bucket, "arn:aws:s3:::" .. o.bucket .. "/*" } }
+      Resource = { "arn:aws:s3:::" .. o.bucket.name, "arn:aws:s3:::" .. o.bucket.name .. "/*" } }
   end
   return netlab.json.encode { Version = "2012-10-17", Statement = statements }
 end

@@ -1,70 +1,15 @@
 -- A lab against the stand-in, both in this process, in virtual time: netlab test --virtual-time tests/aws/lab_test.lua
 local netlab = require "netlab"
 local test = require "netlab.test"
-local core = require "fake.core"
-local server = require "fake.server"
+local cloud = require "cloud"
 
--- An address of this process alone, because a recipe declares where it listens before anybody can ask.
-local pid = tonumber((netlab.fs.read "/proc/self/stat"):match "^%d+")
-local place = ("127.%d.%d.%d:24566"):format(65 + math.floor(pid / 65536) % 60, math.floor(pid / 256) % 256, pid % 256)
-
-local world = core.new {}
-local function reset(options)
-  for key in pairs(world) do
-    world[key] = nil
-  end
-  for key, value in pairs(core.new(options or {})) do
-    world[key] = value
-  end
-end
-netlab.http.server { listen = place, serve = { server.route(world) }, body_limit = "8MiB", connections_per_client = 1000 }
-
-local aws = netlab.aws.client {
-  region = "eu-west-1", endpoint = "http://" .. place, backoff = "10ms", attempts = 30,
-  credentials = function() return { access_key = "AKIDTEST", secret_key = "secret-of-the-test" } end,
-}
-local stranger = netlab.aws.client { name = "stranger", region = "eu-west-1", endpoint = "http://" .. place,
-  credentials = function() return { access_key = "AKIDTEST", secret_key = "wrong" } end }
-local other_account
-
-local function declare(name, cidr, more)
-  local options = {
-    name = name, aws = aws, region = "eu-west-1", cidr = cidr .. ".0.0/16", ipv6 = true,
-    subnets = { public = { cidr = cidr .. ".1.0/24", public = true, ipv6 = true }, private = { cidr = cidr .. ".13.0/24" } },
-    nat = "instance", dns = cidr .. ".13.140", domain = "lab.internal",
-    groups = {
-      ["bastion-sg"] = { ingress = { { cidr = "2001:db8::1/128", port = 22 }, { group = "talos-nodes-sg" } } },
-      ["talos-nodes-sg"] = { ingress = { { group = "bastion-sg" }, { group = "talos-nodes-sg" } }, egress = { { group = "bastion-sg" }, { cidr = "0.0.0.0/0", port = 443 } } },
-    },
-    bastion = { name = "tf-bastion", group = name .. "-asg", address = cidr .. ".13.140", groups = { "bastion-sg" }, key = "ssh-ed25519 AAAA test",
-      schedule = { start = "18:00", stop = "23:00", time_zone = "Europe/Dublin" } },
-    nodes = { image = "ami-0ipxearm640000000", groups = { "talos-nodes-sg" }, first_address = cidr .. ".13.11" },
-  }
-  for key, value in pairs(more or {}) do
-    options[key] = value
-  end
-  return netlab.plugin("awslab").lab(options)
-end
+local world, reset, aws, declare, good, count_calls = cloud.world, cloud.reset, cloud.aws, cloud.declare, cloud.good, cloud.count_calls
+local stranger = cloud.client("stranger", "wrong")
 
 local lab = declare("one", "10.20", {})
 local other = declare("two", "10.30", {})
 local with_gateway = declare("three", "10.40", { nat = "gateway" })
-other_account = declare("four", "10.50", { account = "999999999999" })
-
-local function good(value, err)
-  if not value then
-    error(err, 0)
-  end
-  return value
-end
-
-local function count_calls()
-  local out = {}
-  for _, call in ipairs(world.calls) do
-    out[call.action] = (out[call.action] or 0) + 1
-  end
-  return out
-end
+local other_account = declare("four", "10.50", { account = "999999999999" })
 
 test.case("plan, apply, plan again: what was declared is there, once, and nothing is left to do", { deadline = "10m" }, function()
   reset { delay = 10, lag = 3 }
@@ -77,7 +22,7 @@ test.case("plan, apply, plan again: what was declared is there, once, and nothin
   test.equal(good(lab:plan()).code, 0)
   test.equal(good(lab:drift()), {})
   test.equal(good(lab:apply()).code, 0)
-  local there = server.list(world, "one")
+  local there = cloud.list("one")
   local seen = {}
   for _, line in ipairs(there) do
     test.falsy(seen[line], line .. " is there twice")
@@ -125,7 +70,7 @@ test.case("three nodes, their check, the end of the session, and zero", { deadli
   test.equal(good(lab:reap()), { "talos-node-1" })
   local gone = good(lab:destroy())
   test.equal(gone.failed, {})
-  test.equal(server.list(world, "one"), {})
+  test.equal(cloud.list("one"), {})
   local left = good(lab:leftovers())
   test.equal(#left, 0)
   test.equal(good(lab:destroy()).code, 0)
@@ -135,10 +80,10 @@ test.case("two labs in one account: one goes, the other stays as it was", { dead
   reset { delay = 2, lag = 1 }
   good(lab:apply())
   good(other:apply())
-  local before = server.list(world, "two")
+  local before = cloud.list("two")
   good(lab:destroy())
-  test.equal(server.list(world, "one"), {})
-  test.equal(server.list(world, "two"), before)
+  test.equal(cloud.list("one"), {})
+  test.equal(cloud.list("two"), before)
   test.equal(good(other:drift()), {})
 end)
 
@@ -147,7 +92,7 @@ test.case("with a NAT gateway, whose interface stays behind for a while", { dead
   good(with_gateway:apply())
   local out = good(with_gateway:destroy())
   test.equal(out.failed, {})
-  test.equal(server.list(world, "three"), {})
+  test.equal(cloud.list("three"), {})
 end)
 
 test.case("what is not the lab's stops the teardown before anything is deleted, and is named", { deadline = "30m" }, function()
@@ -155,15 +100,15 @@ test.case("what is not the lab's stops the teardown before anything is deleted, 
   good(lab:apply())
   local subnet = good(aws.ec2:describe_subnets { filters = { ["tag:netlab:name"] = "private" } }).subnets[1].subnet_id
   local eni = good(aws.ec2:create_network_interface { subnet_id = subnet, tag_specifications = { { resource_type = "network-interface", tags = { Name = "by-hand" } } } }).network_interface.network_interface_id
-  local before = server.list(world, "one")
+  local before = cloud.list("one")
   local out, err = lab:destroy()
   test.fails(out, err, "conflict")
   test.contains(err.message, eni)
   test.contains(err.message, "by-hand")
-  test.equal(server.list(world, "one"), before)
+  test.equal(cloud.list("one"), before)
   good(aws.ec2:delete_network_interface { network_interface_id = eni })
   good(lab:destroy())
-  test.equal(server.list(world, "one"), {})
+  test.equal(cloud.list("one"), {})
 end)
 
 test.case("drift is found and put back", { deadline = "30m" }, function()
@@ -177,13 +122,6 @@ test.case("drift is found and put back", { deadline = "30m" }, function()
   test.contains(drift[1].differences[1].want, "::/0")
   test.equal(good(lab:apply()).made, { "security_rules/bastion-sg" })
   test.equal(good(lab:drift()), {})
-  -- What cannot be changed where it is, is said before anything is done.
-  for _, r in pairs(world.regions["eu-west-1"].all) do
-    if r._kind == "dhcp" then r.dhcpConfigurationSet[1].valueSet[1].value = "10.20.13.141" end
-  end
-  local out, err = lab:apply()
-  test.fails(out, err, "conflict")
-  test.contains(err.message, "dhcp_options/main")
 end)
 
 test.case("answers that do not come: nothing is made twice", { deadline = "60m" }, function()
@@ -199,7 +137,7 @@ test.case("answers that do not come: nothing is made twice", { deadline = "60m" 
     test.truthy(out, err and err.message)
     world.lose = 0
     test.equal(good(lab:plan()).code, 0)
-    test.equal(#server.list(world, "one"), 18, "seed " .. seed)
+    test.equal(#cloud.list("one"), 18, "seed " .. seed)
     world.lose = 0.3
     for _ = 1, 12 do
       out, err = lab:destroy()
@@ -210,7 +148,7 @@ test.case("answers that do not come: nothing is made twice", { deadline = "60m" 
     test.truthy(out, err and err.message)
     world.lose = 0
     good(lab:destroy())
-    test.equal(server.list(world, "one"), {})
+    test.equal(cloud.list("one"), {})
   end
 end)
 
@@ -222,7 +160,7 @@ test.case("a second apply at the same time is kept out", { deadline = "30m" }, f
   local out, err = lab:apply()
   test.fails(out, err, "busy")
   test.contains(err.message, "another netlab is at work on lab one")
-  test.equal(#server.list(world, "one"), 1)
+  test.equal(#cloud.list("one"), 1)
 end)
 
 test.case("saved plans hold, and are refused when the lab has changed", { deadline = "30m" }, function()
@@ -261,11 +199,11 @@ test.case("mistakes are told before anything is created", { deadline = "30m" }, 
   out, err = lab:apply()
   test.fails(out, err, "denied")
   test.contains(err.message, '"Action":"ec2:CreateSubnet"')
-  test.equal(server.list(world), {})
+  test.equal(cloud.list(), {})
   reset { skew = 3600 }
   out, err = lab:apply()
   test.fails(out, err, "denied")
-  test.equal(server.list(world), {})
+  test.equal(cloud.list(), {})
   out, err = stranger.ec2:describe_vpcs {}
   test.fails(out, err, "denied")
   test.equal(err.aws ~= nil, true)
@@ -277,7 +215,7 @@ test.case("throttled at 30 %, and paged by two", { deadline = "60m" }, function(
   test.equal(good(lab:launch { count = 3 }).failed, {})
   test.equal(good(lab:drift()), {})
   test.equal(good(lab:destroy()).failed, {})
-  test.equal(server.list(world, "one"), {})
+  test.equal(cloud.list("one"), {})
 end)
 
 -- The stand-in is a service of this process, which would stay up for it.

@@ -16,6 +16,7 @@ local opt = netlab.args {
 
 local world = core.new { throttle = opt.throttle, lose = opt.lose, delay = opt.delay, lag = opt.lag, page = opt.page, seed = opt.seed }
 world.keys.AKIDOLD = { secret = "secret-of-the-test", expired = true }
+world.keys.ASIAROLE = { secret = "secret-of-the-test", token = "role-session" } -- of an instance's role
 
 local control = netlab.http.route("/-/", function(request)
   local q = core.form(request.query)
@@ -27,6 +28,11 @@ local control = netlab.http.route("/-/", function(request)
   elseif what == "set" then
     for key, value in pairs(q) do
       world[key] = tonumber(value)
+    end
+    return "ok"
+  elseif what == "world" then
+    for key, value in pairs(netlab.json.decode(request.body)) do
+      world[key] = value
     end
     return "ok"
   elseif what == "deny" then

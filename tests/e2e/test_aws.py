@@ -1,11 +1,13 @@
 """The lab's recipes against the strict stand-in of tests/aws, with Debian's awscli beside them: what one makes the
 other sees, whatever is killed on the way."""
 
+import base64
 import http.server
 import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -62,6 +64,11 @@ class StandIn:
         with urllib.request.urlopen(f"{self.endpoint}/-/{what}?{urllib.parse.urlencode(query)}", timeout=20) as answer:
             body = answer.read().decode()
         return json.loads(body) if body.startswith(("[", "{")) else body
+
+    def world(self, **what):
+        """What there is to be told of prices, bills and free hours."""
+        request = urllib.request.Request(f"{self.endpoint}/-/world", json.dumps(what).encode(), method="POST")
+        urllib.request.urlopen(request, timeout=20).read()
 
     def list(self, lab):
         found = self.ask("list", lab=lab)
@@ -163,6 +170,158 @@ def test_awscli_sees_the_same(stand_in):
     assert eni in refused and "nothing was deleted" in refused
     cloud.aws("ec2", "delete-network-interface", "--network-interface-id", eni)
     cloud.run("teardown", "--all", "--yes", expect=2)
+
+
+def test_money(stand_in):
+    """Prices are fetched when that is asked for, a bill costs a cent and is kept, what is unexpected shows in the code."""
+    cloud = stand_in(delay=0.02)
+    cloud.run("lab", "--yes", expect=2)
+    idle = cloud.run("cost-check", expect=0).stdout
+    assert "month to date: $0.0000" in idle and "within the budget of $0.10" in idle
+    cloud.run("talos-launch", "--image", IMAGE, "--count", "3", "--hours", "3", "--yes", expect=2)
+    evening = cloud.run("cost-check", expect=0).stdout
+    assert "public IPv4" not in evening and "elastic_ip" in evening, evening  # three hours of the address, not a month
+    cost = float(re.search(r"rest of the month: \$([0-9.]+)", evening)[1])
+    assert 0.010 < cost < 0.035, evening
+    assert "over the budget of $0.01" in cloud.run("cost-check", "--budget", "0.01", expect=2).stdout
+
+    cloud.world(products=[
+        {"service": "AmazonEC2", "sku": "A", "unit": "Hrs", "price": "0.0999", "attributes": {
+            "usagetype": "EU-BoxUsage:t4g.small", "operatingSystem": "Linux", "preInstalledSw": "NA", "tenancy": "Shared", "capacitystatus": "Used"}},
+        {"service": "AmazonEC2", "sku": "B", "unit": "Hrs", "price": "0.0480", "attributes": {"usagetype": "EU-NatGateway-Hours"}},
+        {"service": "AmazonEC2", "sku": "C", "unit": "Hrs", "price": "9", "attributes": {"usagetype": "NatGateway-Hours"}}])
+    refreshed = cloud.run("cost-check", "--refresh", expect=0).stdout
+    assert "t4g.small $0.0999" in refreshed and "2 prices of eu-west-1 written" in refreshed
+    assert json.loads((cloud.folder / "prices.json").read_text())["prices"]["eu-west-1"]["nat_gateway"] == 0.048
+    assert "the bastion then costs $15." in cloud.run("lab", "--dry-run").stdout
+
+    kept = str(cloud.folder / "cost-explorer.json")
+    cloud.world(costs=[{"service": "Amazon Elastic Compute Cloud - Compute", "amount": 0.02}])
+    asked = cloud.run("cost-check", "--cost-explorer", "--cache", kept, expect=0).stdout
+    assert "asking costs $0.01" in asked and "month to date by the bill: $0.0200" in asked
+    cloud.world(costs=[{"service": "Amazon Relational Database Service", "amount": 0.01}])
+    assert "asking costs" not in cloud.run("cost-check", "--cost-explorer", "--cache", kept, expect=0).stdout  # kept for the day
+    (cloud.folder / "cost-explorer.json").unlink()
+    assert "Amazon Relational Database Service $0.0100  UNEXPECTED" in cloud.run("cost-check", "--cost-explorer", "--cache", kept, expect=2).stdout
+    assert [call["action"] for call in cloud.ask("calls")].count("GetCostAndUsage") == 2
+
+    for _ in range(2):  # made once, and no mistake when it is there
+        assert "AWS Budget netlab-lab watches too" in cloud.run("cost-check", "--aws-budget", "me@example.org", expect=0).stdout
+    cloud.world(free=[{"service": "Amazon Elastic Compute Cloud", "usageType": "EU-BoxUsage:t4g.small", "actualUsageAmount": 600, "forecastedUsageAmount": 900, "limit": 750, "unit": "Hrs"}])
+    assert "will not last for the month" in cloud.run("cost-check", expect=2).stdout
+    cloud.run("teardown", "--all", "--yes", expect=2)
+
+
+@pytest.mark.needs("aws", "curl")
+def test_bucket_and_package(stand_in):
+    """The package goes into the lab's bucket; the bastion's own script fetches it with Debian's curl, which signs on its
+    own, by the role that the metadata service names, and refuses other bytes."""
+    cloud = stand_in(delay=0.02)
+    package = cloud.folder / "netlab_0.1.0_arm64.deb"
+    package.write_bytes(os.urandom(300_000))
+    options = ("--bucket", "third-death-star-packages", "--package", str(package))
+    assert "needs --bucket" in cloud.run("lab", *options[2:], "--dry-run", expect=1).stdout
+    assert "bucket/third-death-star-packages" in cloud.run("lab", *options, "--dry-run", expect=2).stdout
+    cloud.run("lab", *options, "--yes", expect=2)
+    cloud.run("lab", *options, "--yes", expect=0)
+    key = cloud.aws("s3api", "list-objects-v2", "--bucket", "third-death-star-packages")["Contents"][0]["Key"]
+    assert key.startswith("packages/") and key.endswith("/netlab_0.1.0_arm64.deb")
+    block = cloud.aws("s3api", "get-public-access-block", "--bucket", "third-death-star-packages")["PublicAccessBlockConfiguration"]
+    assert set(block.values()) == {True} and len(block) == 4
+    data = cloud.aws("ec2", "describe-launch-template-versions", "--launch-template-name", "lab-bastion", "--versions", "$Default")
+    script = base64.b64decode(data["LaunchTemplateVersions"][0]["LaunchTemplateData"]["UserData"]).decode()
+
+    class Metadata(http.server.BaseHTTPRequestHandler):
+        def answer(self, text):
+            self.send_response(200 if text else 404)
+            self.send_header("content-length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def do_PUT(self):
+            self.answer("imds-token" if self.path == "/latest/api/token" and self.headers["X-aws-ec2-metadata-token-ttl-seconds"] else "")
+
+        def do_GET(self):
+            known = {"/": "lab-bastion", "/lab-bastion": json.dumps(
+                {"Code": "Success", "AccessKeyId": "ASIAROLE", "SecretAccessKey": SECRET, "Token": "role-session", "Expiration": "2099-01-01T00:00:00Z"}, indent=2)}
+            fine = self.headers["X-aws-ec2-metadata-token"] == "imds-token" and self.path.startswith("/latest/meta-data/iam/security-credentials")
+            self.answer(known.get(self.path.removeprefix("/latest/meta-data/iam/security-credentials"), "") if fine else "")
+
+        def log_message(self, *_):
+            pass
+
+    metadata = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Metadata)
+    threading.Thread(target=metadata.serve_forever, daemon=True).start()
+    fetched = cloud.folder / "fetched.deb"
+    part = script[script.index("imds="):script.index("apt-get install")]
+    assert "https://s3.dualstack.eu-west-1.amazonaws.com/third-death-star-packages/packages/" in part
+    part = (part.replace("http://169.254.169.254", f"http://127.0.0.1:{metadata.server_port}").replace("https://s3.dualstack.eu-west-1.amazonaws.com", cloud.endpoint)
+            .replace("/var/tmp/netlab.deb", str(fetched)).replace("--retry 10 --retry-all-errors --retry-delay 3", "").replace("--retry 10 --retry-all-errors", ""))
+
+    def boot():
+        return subprocess.run(["sh", "-euc", part], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+    done = boot()
+    assert done.returncode == 0 and fetched.read_bytes() == package.read_bytes(), done.stdout
+    cloud.aws("s3api", "put-object", "--bucket", "third-death-star-packages", "--key", key, "--body", __file__)
+    done = boot()
+    assert done.returncode != 0 and "FAILED" in done.stdout, done.stdout
+    metadata.shutdown()
+    gone = cloud.run("teardown", "--all", "--yes", expect=2).stdout
+    assert "deleted bucket third-death-star-packages" in gone and cloud.list("lab") == []
+
+
+def test_launch_follows_boots(request, stand_in, tmp_path):
+    """talos-launch shows the boots that the bastion sees, and says which node stopped where. The nodes are virtual: they
+    ask the boot service for what iPXE would ask it for."""
+    cloud = stand_in(delay=0.02)
+    cloud.run("lab", "--yes", expect=2)
+    host = cloud.address.split(":")[0]
+    for name in ("kernel", "initrd"):
+        (tmp_path / name).write_bytes(os.urandom(5000))
+    (tmp_path / "machine.yaml").write_text("machine: {}\n")
+    (tmp_path / "bastion.lua").write_text(f"""
+local netlab = require "netlab"
+netlab.state "state"
+local nodes = netlab.nodes {{}}
+local boot = netlab.boot.service {{ nodes = nodes, assets = "{tmp_path}",
+  profiles = {{ talos = {{ kernel = "kernel", initrd = {{ "initrd" }}, args = {{ "console=ttyS0" }}, config = "{tmp_path}/machine.yaml" }} }},
+  groups = {{ {{ profile = "talos" }} }} }}
+netlab.http.server {{ listen = "{host}:18080", serve = {{ boot }} }}
+""")
+    bastion = subprocess.Popen([cloud.binary, "run", str(tmp_path / "bastion.lua")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path)
+    status = f"{cloud.binary} --state {tmp_path / 'state'} status --boots --json"
+
+    def machine(mac, *names):
+        base = f"http://{host}:18080"
+        with urllib.request.urlopen(f"{base}/ipxe?mac={mac}&arch=arm64", timeout=20) as answer:
+            script = answer.read().decode()
+        assert "kernel" in script
+        for name in names:
+            urllib.request.urlopen(f"{base}/{name}?mac={mac}" if name == "config" else f"{base}/assets/{name}?mac={mac}", timeout=20).read()
+
+    def boots():
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            macs = {i["PrivateIpAddress"]: i["MacAddress"] for i in cloud.aws("ec2", "describe-network-interfaces", "--filters", "Name=tag:netlab:session,Values=yes")["NetworkInterfaces"]}
+            if len(macs) == 2:
+                machine(macs["10.20.13.11"], "kernel", "initrd", "config")
+                machine(macs["10.20.13.12"], "kernel")
+                return
+
+    nodes = threading.Thread(target=boots)
+    nodes.start()
+    try:
+        shown = cloud.run("talos-launch", "--image", IMAGE, "--count", "2", "--status", status, "--stage", "config", "--patience", "12s", "--yes", expect=1).stdout
+        assert "talos-node-1" in shown and "config" in shown, shown
+        assert "1 of 2 nodes came to config" in shown, shown
+        assert "talos-node-2 did not come to config" in shown, shown
+        nodes.join(60)
+        macs = {i["PrivateIpAddress"]: i["MacAddress"] for i in cloud.aws("ec2", "describe-network-interfaces", "--filters", "Name=tag:netlab:session,Values=yes")["NetworkInterfaces"]}
+        machine(macs["10.20.13.12"], "initrd", "config")
+        assert "2 of 2 nodes came to config" in cloud.run("talos-launch", "--image", IMAGE, "--count", "2", "--status", status, "--stage", "config", "--yes", expect=0).stdout
+    finally:
+        bastion.terminate()
+        bastion.wait(20)
 
 
 def test_killed_at_random_points(stand_in):
@@ -317,6 +476,120 @@ end)
             if not key.endswith("ClientToken") and ours.get(key) != fields.get(key):
                 wrong.append(f"{name}: {key}: botocore {fields.get(key)!r}, netlab {ours.get(key)!r}")
     assert len(wanted) > 700
+    assert not wrong, "\n".join(wrong[:40]) + f"\n{len(wrong)} in all"
+
+
+@pytest.mark.needs("aws")
+def test_answers_are_botocores(request, tmp_path):
+    """Every answer of EC2, Auto Scaling, IAM and STS that Debian's botocore knows, with one of each member
+    and one entry in each list: what its parser reads is what netlab reads."""
+    import sys
+    sys.path.insert(0, "/usr/lib/python3/dist-packages")
+    from awscli.botocore import loaders, model, parsers, xform_name
+    plain = {"string": "a b&amp;c", "character": "c", "boolean": "true", "integer": "7", "long": "7", "float": "1.5", "double": "1.5",
+             "timestamp": "2026-11-21T12:00:00Z"}
+    answers, wanted, calls = {}, {}, []
+
+    def inside(shape, depth):
+        """The XML of a value; None when it would be deeper than an example has to be."""
+        kind = shape.type_name
+        if kind in plain:
+            return plain[kind]
+        if depth > 7 or kind not in ("structure", "list"):
+            return None
+        if kind == "list":
+            value = inside(shape.member, depth + 1)
+            name = shape.member.serialization.get("name", "member")
+            return None if value is None else f"<{name}>{value}</{name}>"
+        out = ""
+        for name, member in shape.members.items():
+            if member.serialization.get("location") or member.serialization.get("xmlAttribute"):
+                continue
+            tag = member.serialization.get("name", name)
+            if member.type_name == "list" and member.serialization.get("flattened"):
+                value, tag = inside(member.member, depth + 2), member.member.serialization.get("name", tag)
+            else:
+                value = inside(member, depth + 1)
+            if value is not None:
+                out += f"<{tag}>{value}</{tag}>"
+        return out or None
+
+    def ours(shape, value):
+        """What botocore read, with netlab's names; times stay as they came."""
+        if shape.type_name == "structure":
+            return {xform_name(key): ours(shape.members[key], each) for key, each in value.items() if key != "ResponseMetadata"}
+        if shape.type_name == "list":
+            return [ours(shape.member, each) for each in value]
+        return plain["timestamp"] if shape.type_name == "timestamp" else value
+
+    loader = loaders.Loader()
+    for service in ("ec2", "autoscaling", "iam", "sts"):
+        described = model.ServiceModel(loader.load_service_model(service, "service-2"), service)
+        reader = parsers.create_parser(described.metadata["protocol"])
+        for name in described.operation_names:
+            shape = described.operation_model(name).output_shape
+            body = inside(shape, 0) if shape else None
+            if not body:
+                continue
+            wrapper = shape.serialization.get("resultWrapper")
+            body = f"<{name}Response>{f'<{wrapper}>{body}</{wrapper}>' if wrapper else body}<requestId>r</requestId></{name}Response>"
+            answers[f"{service}.{name}"] = body.encode()
+            wanted[f"{service}.{name}"] = ours(shape, reader.parse({"status_code": 200, "headers": {}, "body": body.encode()}, shape))
+            calls.append({"service": service, "action": xform_name(name), "name": f"{service}.{name}"})
+
+    class Teller(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def do_POST(self):
+            fields = dict(urllib.parse.parse_qsl(self.rfile.read(int(self.headers["content-length"])).decode(), keep_blank_values=True))
+            scope = self.headers["authorization"].split("Credential=")[1].split("/")[3]
+            answer = answers[f"{scope}.{fields['Action']}"]
+            self.send_response(200)
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_):
+            pass
+
+    teller = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Teller)
+    threading.Thread(target=teller.serve_forever, daemon=True).start()
+    (tmp_path / "calls.json").write_text(json.dumps(calls))
+    (tmp_path / "ask.lua").write_text("""
+local netlab = require "netlab"
+local aws = netlab.aws.client { region = "eu-west-1" }
+netlab.main(function()
+  local out = {}
+  for _, call in ipairs(netlab.json.decode(netlab.fs.read "calls.json")) do
+    local got, err = aws:call(call.service, call.action, {}, { pages = 1 })
+    out[call.name] = got or err.message
+  end
+  netlab.fs.write("answers.json", netlab.json.encode(out))
+end)
+""")
+    binary = pathlib.Path(request.config.getoption("--netlab")).resolve()
+    done = subprocess.run([str(binary), "run", "ask.lua"], cwd=tmp_path, env=environment(f"http://127.0.0.1:{teller.server_port}", tmp_path),
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, text=True)
+    teller.shutdown()
+    assert done.returncode == 0, done.stdout
+    got = json.loads((tmp_path / "answers.json").read_text())
+    wrong = []
+
+    def compare(where, theirs, mine):
+        if isinstance(theirs, dict) and isinstance(mine, dict):
+            for key in theirs.keys() | mine.keys() - {"request_id", "response_metadata"}:
+                compare(f"{where}.{key}", theirs.get(key), mine.get(key))
+        elif isinstance(theirs, list) and isinstance(mine, list) and len(theirs) == len(mine):
+            for one, other in zip(theirs, mine):
+                compare(where + "[]", one, other)
+        elif theirs != mine or isinstance(theirs, bool) != isinstance(mine, bool):
+            wrong.append(f"{where}: botocore {theirs!r}, netlab {mine!r}")
+    # A network that AWS has switched off names its groups unlike every other answer.
+    for name, theirs in wanted.items():
+        if name != "ec2.DescribeClassicLinkInstances":
+            compare(name, theirs, got[name])
+    assert len(wanted) > 500
     assert not wrong, "\n".join(wrong[:40]) + f"\n{len(wrong)} in all"
 
 

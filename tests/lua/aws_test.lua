@@ -78,9 +78,3 @@ for _, name in ipairs { "lab", "talos-launch", "teardown", "cost-check", "audit"
     test.equal(got.exit_code, 0, got.output .. got.errors)
   end)
 end
-
-test.case("a lab against the stand-in, in virtual time", { deadline = "3m" }, function()
-  local got, err = netlab.process.run { argv = { netlab.testing.program(), "test", "--virtual-time", "../aws/lab_test.lua" }, timeout = "3m" }
-  test.truthy(got, err and err.message)
-  test.equal(got.exit_code, 0, got.output .. got.errors)
-end)

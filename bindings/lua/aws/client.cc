@@ -19,6 +19,12 @@ namespace {
 constexpr std::string_view service_chunk = R"(local client, service = ...
 return setmetatable({}, {
   __index = function(self, action)
+    if action == "wait" then
+      local waiters = require "netlab.waiters"
+      return function(_, state, input, options)
+        return waiters.wait(self, service, state, input, options)
+      end
+    end
     local function send(_, input, options)
       return client:call(service, action, input, options)
     end
@@ -233,31 +239,33 @@ void bind_aws(api& a) {
       {"err?", "netlab.error",
        "with aws (\"DependencyViolation\"), status, request_id, and ambiguous: it may "
        "have been carried out"}};
-  a.kind({"aws.client",
-          "Access to AWS. Its services are fields (" + aws::service_list() +
-              "), their actions functions in snake_case: client.ec2:describe_vpcs({ … }, { region = \"…\" "
-              "}). Pages "
-              "are joined, throttled requests repeated.",
-          {
-              {"call",
-               client_call,
-               "Sends an action by name: client:call(\"ec2\", \"describe_vpcs\", { … }).",
-               {{"service", "string", ""},
-                {"action", "string", "in snake_case"},
-                {"input?", "table", "members in snake_case; filters and tags may be tables of names"},
-                {"options?", "table", ""}},
-               results,
-               true,
-               call_schema()},
-              {"region",
-               client_region,
-               "The region that calls go to unless they name another.",
-               {},
-               {{"region", "string?", ""}, {"err?", "netlab.error", ""}},
-               false,
-               {}},
-          },
-          {}});
+  a.kind(
+      {"aws.client",
+       "Access to AWS. Its services are fields (" + aws::service_list() +
+           "), their actions functions in snake_case: client.ec2:describe_vpcs({ … }, { region = \"…\" "
+           "}). Pages "
+           "are joined, throttled requests repeated. client.ec2:wait(\"instance_running\", { instance_ids = "
+           "{ … } }, { deadline = \"5m\" }) waits for a state.",
+       {
+           {"call",
+            client_call,
+            "Sends an action by name: client:call(\"ec2\", \"describe_vpcs\", { … }).",
+            {{"service", "string", ""},
+             {"action", "string", "in snake_case"},
+             {"input?", "table", "members in snake_case; filters and tags may be tables of names"},
+             {"options?", "table", ""}},
+            results,
+            true,
+            call_schema()},
+           {"region",
+            client_region,
+            "The region that calls go to unless they name another.",
+            {},
+            {{"region", "string?", ""}, {"err?", "netlab.error", ""}},
+            false,
+            {}},
+       },
+       {}});
 }
 
 } // namespace netlab::lua

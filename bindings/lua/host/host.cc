@@ -219,6 +219,7 @@ result<void> host::start() {
     return fail(errc::exists, text, "start");
   }
   auto services = graph_->services();
+  std::erase_if(services, [](const auto& s) { return !s->stays(); });
   if (!services.empty()) story_->start();
   for (const auto& s : services) {
     auto ok = s->start(*this);

@@ -72,6 +72,8 @@ public:
   virtual std::vector<reading> readings() const { return {}; }
   // What the recipe's author should know although it is not an error (an address that is not there yet).
   virtual std::vector<std::string> notes() const { return {}; }
+  // Whether the recipe stays up for it. One that only checks what the recipe says does not.
+  virtual bool stays() const { return true; }
 };
 
 using object_ptr = std::shared_ptr<object>;

@@ -113,6 +113,7 @@ public:
     });
   }
   std::vector<std::string> notes() const override { return notes_; }
+  bool stays() const override { return start_fn || stop_fn || source_fn; }
 
   result<void> start(host& h) override {
     if (start_fn) run(h, start_fn, title_ + " start", nullptr);

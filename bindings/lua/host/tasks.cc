@@ -262,6 +262,8 @@ void tasks::wake(const std::weak_ptr<task>& which, std::uint64_t number, const w
     lua_settop(t->co_, 0);
     count = push_failure(t->co_, {errc::limit, e.what(), "task"});
   }
+  // LuaJIT on arm64 gives a resumed coroutine all that lies on its stack, not the uppermost `count` values.
+  while (lua_gettop(t->co_) > count) lua_remove(t->co_, 1);
   run(t, count);
 }
 

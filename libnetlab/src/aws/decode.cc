@@ -53,9 +53,14 @@ public:
   }
 
 private:
-  bool items_only(const pugi::xml_node& node) const {
-    std::string_view item = s_.protocol == protocol::ec2 ? "item" : "member";
+  bool items_only(const pugi::xml_node& node, std::string_view wire) const {
     if (s_.protocol == protocol::rest_xml) return false;
+    auto own = s_.entry_of(std::string(wire));
+    return entries_only(node, s_.protocol == protocol::ec2 ? "item" : "member") ||
+           (!own.empty() && entries_only(node, own));
+  }
+
+  static bool entries_only(const pugi::xml_node& node, std::string_view item) {
     bool any = false;
     for (const auto& child : node.children()) {
       if (child.type() != pugi::node_element) continue;
@@ -67,14 +72,14 @@ private:
 
   json value(const pugi::xml_node& node, std::string_view wire, service_shape::kind kind, int depth) {
     bool elements = has_elements(node);
-    if (kind == service_shape::kind::list || items_only(node)) {
+    if (kind == service_shape::kind::list || items_only(node, wire)) {
       json out = json::array();
       // A list that a name's most common use promises may be a structure here.
-      if (elements && s_.protocol != protocol::rest_xml && !items_only(node))
+      if (elements && s_.protocol != protocol::rest_xml && !items_only(node, wire))
         return structure(node, wire, depth + 1);
       for (const auto& child : node.children())
         if (child.type() == pugi::node_element)
-          out.push_back(value(child, wire, service_shape::kind::text, depth + 1));
+          out.push_back(value(child, wire, entry_kind(wire, local_name(child)), depth + 1));
       return out;
     }
     if (elements) return structure(node, wire, depth + 1);
@@ -90,6 +95,12 @@ private:
       }
     }
     return text;
+  }
+
+  // Numbers are told of lists of numbers; whatever else an entry is, its elements show.
+  service_shape::kind entry_kind(std::string_view wire, std::string_view entry) const {
+    auto known = s_.output_kind(wire, entry);
+    return known == service_shape::kind::number ? known : service_shape::kind::text;
   }
 
   json map(const pugi::xml_node& node, int depth) {

@@ -163,6 +163,7 @@ std::string look(const std::unordered_map<std::string, std::string>& in, const s
 std::string service_shape::header_of(const std::string& key) const { return look(headers_, key); }
 std::string service_shape::query_of(const std::string& key) const { return look(queries_, key); }
 std::string service_shape::header_member(const std::string& n) const { return look(header_members_, n); }
+std::string service_shape::entry_of(const std::string& wire) const { return look(entries_, wire); }
 std::string service_shape::xml_list(const std::string& key) const { return look(items_, key); }
 
 // Reads one entry of names.cc.
@@ -226,6 +227,8 @@ private:
       out_.queries_[key] = value.empty() ? dashes(key) : value;
     } else if (section_ == "items") {
       out_.items_[key] = value;
+    } else if (section_ == "entries") {
+      out_.entries_[key] = value;
     } else if (section_ == "http") {
       read_route(word);
     }

@@ -40,6 +40,9 @@ public:
   std::string token_member(std::string_view action) const; // the idempotency token's snake name; empty: none
   bool is_map(std::string_view key) const { return maps_.contains(std::string(key)); }
 
+  // What the entries of a list are called when it is not "item" or "member"; empty when it is.
+  std::string entry_of(const std::string& wire) const;
+
   enum class kind { text, boolean, number, list, flat_list };
   kind output_kind(std::string_view parent, std::string_view wire) const;
   std::string output_name(std::string_view parent, std::string_view wire) const;
@@ -54,7 +57,7 @@ public:
 private:
   friend class shape_reader;
   using words = std::unordered_map<std::string, std::string>;
-  words actions_, in_, out_, tokens_, headers_, queries_, header_members_, items_;
+  words actions_, in_, out_, tokens_, headers_, queries_, header_members_, items_, entries_;
   std::unordered_map<std::string, kind> kinds_;
   std::unordered_set<std::string> maps_;
   std::unordered_map<std::string, rest_route> routes_;

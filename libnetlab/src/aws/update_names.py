@@ -143,12 +143,19 @@ def describe(service, path):
     # Output names and types.
     xml = model.protocol in ("ec2", "query", "rest-xml")
     uses, types = collections.defaultdict(list), collections.defaultdict(list)
+    entries, counted = {}, set()  # how a list's entries are called, and lists of numbers
     for action, parent, _, key, member, shape in model.members("output"):
         if member.get("location") in ("header", "headers", "statusCode"):
             continue
         wire = member.get("locationName", key)
         if model.protocol == "rest-xml" and shape["type"] == "list" and shape.get("flattened"):
             wire = shape["member"].get("locationName", wire)
+        if shape["type"] == "list" and model.protocol in ("ec2", "query") and not shape.get("flattened"):
+            entry = shape["member"].get("locationName", "member")
+            if entry != ("item" if model.protocol == "ec2" else "member"):
+                entries[wire] = entry
+            if model.shapes[shape["member"]["shape"]]["type"] in ("integer", "long", "double", "float"):
+                counted.add(f"{wire}.{entry}")
         uses[wire].append((snake(key), (parent or action, key, action)))
         kind = {"boolean": "b", "integer": "n", "long": "n", "double": "n", "float": "n", "list": "l"}.get(shape["type"], "s")
         if kind == "l" and model.protocol == "rest-xml" and shape.get("flattened"):
@@ -161,6 +168,8 @@ def describe(service, path):
         for letter, title in (("b", "booleans"), ("n", "numbers"), ("l", "lists"), ("f", "flat")):
             out[title] = [k for k, v in usual.items() if v == letter] + [k for k, v in special.items() if v == letter]
         out["texts"] = [k for k, v in special.items() if v == "s"]
+        out["numbers"] += sorted(counted)
+        out["entries"] = [f"{wire}={entry}" for wire, entry in sorted(entries.items())]
     else:
         # JSON carries its types; only where the member's name is not what snake_case makes of it.
         pass

@@ -1,4 +1,4 @@
--- The other services of the stand-in: auto scaling, IAM, STS, SSM, S3, scheduler and what tells of money.
+-- The other services of the stand-in: auto scaling, IAM, STS, SSM, scheduler and what tells of money.
 local netlab = require "netlab"
 local core = require "fake.core"
 local ec2 = require "fake.ec2"
@@ -260,12 +260,42 @@ end
 function iam.DeleteRole(c)
   local r = role(c)
   if next(r._policies) then refuse("DeleteConflict", "Cannot delete entity, must delete policies first.", 409) end
+  if next(r._attached or {}) then refuse("DeleteConflict", "Cannot delete entity, must detach all policies first.", 409) end
   for _, p in pairs(c.world.iam.profiles) do
     if p.Roles[1] == r then refuse("DeleteConflict", "Cannot delete entity, must remove roles from instance profile first.", 409) end
   end
   c.world.iam.roles[r.RoleName] = nil
   return ""
 end
+function iam.ListAttachedRolePolicies(c)
+  local out = {}
+  for arn in pairs(role(c)._attached or {}) do out[#out + 1] = { PolicyArn = arn, PolicyName = arn:match "[^/]+$" } end
+  return { AttachedPolicies = out, IsTruncated = "false" }
+end
+function iam.AttachRolePolicy(c)
+  local r = role(c)
+  r._attached = r._attached or {}
+  r._attached[c.p.PolicyArn] = true
+  return ""
+end
+function iam.DetachRolePolicy(c)
+  local r = role(c)
+  if not (r._attached or {})[c.p.PolicyArn] then refuse("NoSuchEntity", "The policy is not attached.", 404) end
+  r._attached[c.p.PolicyArn] = nil
+  return ""
+end
+local function retag(r, p)
+  for _, new in ipairs(iam_tags(p)) do
+    local there = false
+    for _, t in ipairs(r.Tags) do
+      if t.Key == new.Key then t.Value, there = new.Value, true end
+    end
+    if not there then r.Tags[#r.Tags + 1] = new end
+  end
+  return ""
+end
+function iam.TagRole(c) return retag(role(c), c.p) end
+function iam.TagInstanceProfile(c) return retag(profile(c), c.p) end
 function iam.CreateInstanceProfile(c)
   need(c.p, "InstanceProfileName")
   if c.world.iam.profiles[c.p.InstanceProfileName] then refuse("EntityAlreadyExists", ("Instance Profile %s already exists."):format(c.p.InstanceProfileName), 409) end
@@ -419,82 +449,6 @@ local function schedule(c, request)
   refuse("UnknownOperationException", "no such method", 404)
 end
 
--- ---- S3
-
-local function s3(c, request)
-  local bucket, key = request.path:match "^/([^/]*)/?(.*)$"
-  local q, method = request.query, request.method
-  local function reply(status, body, headers) return { status = status, body = body or "", content_type = "application/xml", headers = headers } end
-  if bucket == "" then
-    local out = {}
-    for name, b in pairs(c.world.buckets) do out[#out + 1] = ("<Bucket><Name>%s</Name><CreationDate>%s</CreationDate></Bucket>"):format(name, b.created) end
-    table.sort(out)
-    return reply(200, "<ListAllMyBucketsResult><Buckets>" .. table.concat(out) .. "</Buckets></ListAllMyBucketsResult>")
-  end
-  local b = c.world.buckets[bucket]
-  if method == "PUT" and key == "" and not next(q) then
-    if b then refuse("BucketAlreadyOwnedByYou", "Your previous request to create the named bucket succeeded and you already own it.", 409) end
-    local place = request.body:match "<LocationConstraint>(.-)</LocationConstraint>"
-    if c.region.name ~= "us-east-1" and place ~= c.region.name then refuse("IllegalLocationConstraintException", "The unspecified location constraint is incompatible for the region specific endpoint this request was sent to.") end
-    c.world.buckets[bucket] = { created = "2026-11-21T00:00:00.000Z", objects = {}, tags = {}, region = c.region.name, block = "true" }
-    return reply(200)
-  end
-  if not b then refuse("NoSuchBucket", "The specified bucket does not exist", 404) end
-  if key == "" then
-    if q.tagging ~= nil then
-      if method == "PUT" then
-        b.tags = {}
-        for k, v in request.body:gmatch "<Tag><Key>(.-)</Key><Value>(.-)</Value></Tag>" do b.tags[#b.tags + 1] = { k, v } end
-        return reply(204)
-      end
-      if #b.tags == 0 then refuse("NoSuchTagSet", "The TagSet does not exist", 404) end
-      local out = {}
-      for i, t in ipairs(b.tags) do out[i] = ("<Tag><Key>%s</Key><Value>%s</Value></Tag>"):format(t[1], t[2]) end
-      return reply(200, "<Tagging><TagSet>" .. table.concat(out) .. "</TagSet></Tagging>")
-    elseif q.publicAccessBlock ~= nil then
-      if method == "PUT" then
-        b.block = request.body:match "<BlockPublicPolicy>(.-)<" or "true"
-        return reply(200)
-      end
-      return reply(200, ("<PublicAccessBlockConfiguration><BlockPublicAcls>%s</BlockPublicAcls><IgnorePublicAcls>%s</IgnorePublicAcls><BlockPublicPolicy>%s</BlockPublicPolicy><RestrictPublicBuckets>%s</RestrictPublicBuckets></PublicAccessBlockConfiguration>"):format(b.block, b.block, b.block, b.block))
-    elseif q.policyStatus ~= nil then
-      if not b.policy then refuse("NoSuchBucketPolicy", "The bucket policy does not exist", 404) end
-      return reply(200, "<PolicyStatus><IsPublic>" .. (b.policy:find('"%*"') and "TRUE" or "FALSE") .. "</IsPublic></PolicyStatus>")
-    elseif q.location ~= nil then
-      return reply(200, "<LocationConstraint>" .. b.region .. "</LocationConstraint>")
-    elseif method == "HEAD" then
-      return reply(200)
-    elseif method == "DELETE" then
-      if next(b.objects) then refuse("BucketNotEmpty", "The bucket you tried to delete is not empty", 409) end
-      c.world.buckets[bucket] = nil
-      return reply(204)
-    elseif method == "GET" then
-      local names = {}
-      for name in pairs(b.objects) do
-        if name:sub(1, #(q.prefix or "")) == (q.prefix or "") then names[#names + 1] = name end
-      end
-      table.sort(names)
-      local from, size = tonumber(q["continuation-token"] or "1"), math.min(tonumber(q["max-keys"] or "1000"), c.world.page)
-      local out = {}
-      for i = from, math.min(#names, from + size - 1) do
-        out[#out + 1] = ("<Contents><Key>%s</Key><LastModified>2026-11-21T00:00:00.000Z</LastModified><Size>%d</Size><ETag>&quot;%s&quot;</ETag></Contents>"):format(core.escape(names[i]), #b.objects[names[i]], netlab.digest.sha256(b.objects[names[i]]):sub(1, 32))
-      end
-      local more = from + size <= #names
-      return reply(200, ("<ListBucketResult><Name>%s</Name><KeyCount>%d</KeyCount><IsTruncated>%s</IsTruncated>%s%s</ListBucketResult>"):format(bucket, #out, tostring(more), table.concat(out), more and "<NextContinuationToken>" .. (from + size) .. "</NextContinuationToken>" or ""))
-    end
-  elseif method == "PUT" then
-    b.objects[key] = request.body
-    return reply(200, "", { ETag = '"' .. netlab.digest.sha256(request.body):sub(1, 32) .. '"' })
-  elseif method == "GET" or method == "HEAD" then
-    local body = b.objects[key] or refuse("NoSuchKey", "The specified key does not exist.", 404)
-    return { status = 200, body = method == "GET" and body or "", content_type = "application/octet-stream", headers = { ETag = '"x"', ["x-amz-meta-from"] = "test" } }
-  elseif method == "DELETE" then
-    b.objects[key] = nil
-    return reply(204)
-  end
-  refuse("MethodNotAllowed", "The specified method is not allowed against this resource.", 405)
-end
-
 others.query = { autoscaling = { scaling, "http://autoscaling.amazonaws.com/doc/2011-01-01/" }, iam = { iam, "https://iam.amazonaws.com/doc/2010-05-08/" }, sts = { sts, "https://sts.amazonaws.com/doc/2011-06-15/" } }
-others.json, others.schedule, others.s3, others.reconcile, others.groups_of = json, schedule, s3, reconcile, groups_of
+others.json, others.schedule = json, schedule
 return others

@@ -3,6 +3,7 @@ local netlab = require "netlab"
 local core = require "fake.core"
 local ec2 = require "fake.ec2"
 local others = require "fake.others"
+local s3 = require "fake.s3"
 local signature = require "fake.signature"
 
 local server = {}
@@ -88,7 +89,7 @@ local function answer(world, request)
     elseif style == "scheduler" then
       return { status = 200, content_type = "application/json", body = netlab.json.encode(others.schedule(c, request)) }
     end
-    return others.s3(c, request)
+    return s3.answer(c, request)
   end)
   if not ok then
     if type(out) == "table" and out.fake then
@@ -134,6 +135,11 @@ function server.list(world, lab)
       for _, t in ipairs(r.Tags) do mine = mine or (t.Key == "netlab:lab" and t.Value == lab) end
       if mine then out[#out + 1] = kind .. " " .. name end
     end
+  end
+  for name, b in pairs(world.buckets) do
+    local mine = not lab
+    for _, t in ipairs(b.tags) do mine = mine or (t[1] == "netlab:lab" and t[2] == lab) end
+    if mine then out[#out + 1] = "bucket " .. name end
   end
   for name in pairs(world.schedules) do
     if not lab or name:find("netlab-" .. lab, 1, true) == 1 then out[#out + 1] = "schedule " .. name end
