@@ -27,6 +27,7 @@ schema dns_server_schema() {
       optional(
           "records", dns_records_type(),
           "names of the recipe: an address, a list of them, or { a, aaaa, cname, txt, srv, mx, ptr, caa, ns, "
+          "https, svcb, naptr, sshfp, tlsa, uri, ds, other, "
           "ttl }; a name without a dot lies in the domain, \"*.apps.lab.internal\" is a wildcard"),
       optional("hosts", type::one_of({type::path(), type::list(type::path())}),
                "hosts files, read again when they change"),

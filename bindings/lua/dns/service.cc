@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "netlab/dns_operator_messages.h"
 #include "network/lease_source.h"
 
 namespace netlab::lua {
@@ -173,9 +174,7 @@ void dns_service::store_caches() {
   for (std::size_t i = 0; i < workers_.size(); ++i) {
     auto bytes = on(*workers_[i], [](dns::server& s) { return s.save_cache(); });
     auto written = host_->world().files.write(cache_path(i), as_text(bytes), 0600);
-    if (!written)
-      host_->world().log.write(log_level::warn, name() + ": answers are not kept: " + written.error().message,
-                               {});
+    if (!written) host_->world().log(dns::msg_cache_unsaved, name() + ": " + written.error().message);
   }
 }
 
