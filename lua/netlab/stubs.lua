@@ -621,6 +621,14 @@ function netlab.dns.pihole(options) end
 ---@field ptr? string|string[] the name that an address of in-addr.arpa or ip6.arpa leads to
 ---@field caa? string|string[] "flags tag value", or a list
 ---@field ns? string|string[] a name server's name, or a list
+---@field https? string|string[] "priority name key=value …", or a list
+---@field svcb? string|string[] "priority name key=value …", or a list
+---@field naptr? string|string[] "order preference flags service regexp replacement", or a list
+---@field sshfp? string|string[] "algorithm type fingerprint", or a list
+---@field tlsa? string|string[] "usage selector matching data", or a list
+---@field uri? string|string[] "priority weight target", or a list
+---@field ds? string|string[] "tag algorithm digest-type digest", or a list
+---@field other? table<string, string|string[]> records of any other type, by its name or number: { TYPE65280 = "\\# 4 0a000001" }, with their data as RFC 3597 writes it
 ---@field ttl? string instead of the server's
 ---@field ptr_back? boolean whether its addresses lead back to it (default true)
 
@@ -655,8 +663,8 @@ function netlab.dns.pihole(options) end
 
 ---@class netlab.dns.server.options.groups.schedule
 ---@field days? string "mon-fri", "sat,sun" (default "daily")
----@field from? string local time (default "00:00")
----@field to? string local time; before `from`: the next day (default "24:00")
+---@field from? string by the clock of the machine that netlab runs on, in its time zone (default "00:00")
+---@field to? string before `from`: the next day (default "24:00")
 ---@field lists string[] the lists that count then (required)
 
 ---@class netlab.dns.server.options.groups
@@ -678,7 +686,7 @@ function netlab.dns.pihole(options) end
 ---@field ca_file? string certificates that upstreams may show, instead of the system's
 ---@field forward? table<string, string|string[]> upstreams of their own for domains and, by network, for reverse zones: { ["eu-west-1.compute.internal"] = "10.20.0.2", ["10.20.0.0/16"] = "10.20.0.2" }
 ---@field domain? string ours: never forwarded, and added to bare names; the network's domain unless given
----@field records? table<string, string|string[]|netlab.dns.server.options.records> names of the recipe: an address, a list of them, or { a, aaaa, cname, txt, srv, mx, ptr, caa, ns, ttl }; a name without a dot lies in the domain, "*.apps.lab.internal" is a wildcard
+---@field records? table<string, string|string[]|netlab.dns.server.options.records> names of the recipe: an address, a list of them, or { a, aaaa, cname, txt, srv, mx, ptr, caa, ns, https, svcb, naptr, sshfp, tlsa, uri, ds, other, ttl }; a name without a dot lies in the domain, "*.apps.lab.internal" is a wildcard
 ---@field hosts? string|string[] hosts files, read again when they change
 ---@field zones? table<string, string> zones that are answered from master files (RFC 1035 §5), read again when they change: { ["example.org"] = "example.org.zone" }
 ---@field names? netlab.dns.names|netlab.dns.names[] names that the recipe sets while it runs; its `records`, files and reservations come first, leases after them
@@ -935,7 +943,7 @@ function netlab.digest.sha256(text) end
 ---@class netlab.dns.probe.options
 ---@field name string the name (required)
 ---@field type? string the record type (default "A")
----@field server? string|string[] who is asked, as in dns.server's `upstreams`; unless given, the recipe's own DNS server, and without one the system's
+---@field server? string|string[] who is asked, as in dns.server's `upstreams`; unless given, the recipe's own DNS server, and without one the system's, which also find the address of a server that is named
 ---@field ca_file? string certificates that servers may show, instead of the system's
 ---@field tcp? boolean ask plain servers by TCP (default false)
 ---@field edns? boolean send an OPT record (default true)
@@ -951,7 +959,7 @@ function netlab.digest.sha256(text) end
 function netlab.dns.probe(options) end
 
 ---@class netlab.dns.resolve.options
----@field server? string|string[] who is asked, as in dns.server's `upstreams`; unless given, the recipe's own DNS server, and without one the system's
+---@field server? string|string[] who is asked, as in dns.server's `upstreams`; unless given, the recipe's own DNS server, and without one the system's, which also find the address of a server that is named
 ---@field ca_file? string certificates that servers may show, instead of the system's
 ---@field timeout? string for everything (default "5s")
 

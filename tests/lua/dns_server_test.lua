@@ -51,6 +51,8 @@ netlab.dns.server { listen = "127.0.0.1:5302", upstreams = "1.1.1.1", records = 
 netlab.dns.server { listen = "127.0.0.1:5303", upstreams = "127.0.0.1:5303" }
 netlab.dns.server { listen = "127.0.0.1:5304", upstreams = "1.1.1.1", dnssec = { anchors = { ["."] = "20326 8 2 00" } } }
 netlab.dns.server { listen = "127.0.0.1:5305", upstreams = "1.1.1.1", cache = { save = true } }
+netlab.dns.server { listen = "127.0.0.1:5308", upstreams = "1.1.1.1", records = { www = { other = { AXFR = "\\# 0" } } } }
+netlab.dns.server { listen = "127.0.0.1:5309", upstreams = "1.1.1.1", records = { www = { other = { LOC = "here" } } } }
 netlab.http.server { listen = "127.0.0.1:5306", serve = { netlab.dns.server { listen = "127.0.0.1:5307", upstreams = "1.1.1.1" } } }]], {
     'recipe.lua:2: dns.server: option "upstreams" is missing: a string, or a list of string',
     'recipe.lua:3: dns.server.upstreams: "dns.google" is no upstream: a resolver is named by its address; a name would have to be looked up by itself',
@@ -66,7 +68,9 @@ netlab.http.server { listen = "127.0.0.1:5306", serve = { netlab.dns.server { li
     'recipe.lua:13: dns.server.upstreams: "127.0.0.1:5303" is this server itself',
     'recipe.lua:14: dns.server.dnssec.anchors..: "20326 8 2 00" is no trust anchor: the digest is not hexadecimal or not of its kind\'s length',
     "recipe.lua:15: dns.server.cache: answers are kept in the state folder: call netlab.state first",
-    "recipe.lua:16: http.server.serve: DNS over HTTPS needs a certificate: give the server tls = { certificate, key }",
+    'recipe.lua:16: dns.server.records.www.other.AXFR: "AXFR" is no record type',
+    'recipe.lua:17: dns.server.records.www.other.LOC: LOC record: write its data as "\\# length hex" (RFC 3597)',
+    "recipe.lua:18: http.server.serve: DNS over HTTPS needs a certificate: give the server tls = { certificate, key }",
   })
 end)
 

@@ -125,6 +125,13 @@ TEST_CASE("dns query log: rows come back as they went in") {
   CHECK(w.log->status().rows == 3);
   CHECK(w.counters.get("netlab_dns_list_blocked_total", {{"server", "dns"}, {"list", "trackers"}}).value() ==
         1);
+  std::uint64_t asked = 0, blocked = 0;
+  for (const auto& s : w.counters.samples()) {
+    if (s.name == "netlab_dns_client_queries_total") asked += s.value;
+    if (s.name == "netlab_dns_client_blocked_total") blocked += s.value;
+  }
+  CHECK(asked == 3);
+  CHECK(blocked == 1);
 
   // A reader goes on where it stopped, in a later segment as well.
   auto read = dns::read_query_log(w.config.folder, {}, [](const auto&) { return true; });

@@ -102,6 +102,18 @@ TEST_CASE("dns server: a crowd of datagrams, each with its answer") {
   for (const auto& m : got) CHECK(m.answers.size() == 1);
   CHECK(w.counters.get("netlab_dns_queries_total", {{"server", "dns"}, {"worker", "0"}}).value() == 200);
   CHECK(w.counters.get("netlab_dns_local_total", {{"server", "dns"}, {"worker", "0"}}).value() == 200);
+  for (auto type : {"A", "PTR"})
+    CHECK(w.counters.get("netlab_dns_questions_total", {{"server", "dns"}, {"type", type}, {"worker", "0"}})
+              .value() == 100);
+  // Levels are known as soon as there was something to do; nobody was asked.
+  auto level = [&](const std::string& what) {
+    for (const auto& sample : w.counters.samples())
+      if (sample.name == "netlab_dns_" + what) return std::optional<std::uint64_t>(sample.value);
+    return std::optional<std::uint64_t>();
+  };
+  CHECK(level("upstream_up") == 1);
+  CHECK(level("upstream_sent_total") == 0);
+  CHECK(level("cache_answers") == 0);
 }
 
 TEST_CASE("dns server: several queries on one TCP connection, cut anywhere") {

@@ -218,24 +218,25 @@ std::vector<option> dns_filter_fields() {
                    "null",
                    "what a blocked name is answered with: 0.0.0.0 and ::, an error, nothing, or an address"),
       with_default("blocking_ttl", type::duration(), "2s", "how long clients keep such an answer"),
-      optional("groups",
-               type::map(type::table({
-                   optional("clients", type::list(type::string()),
-                            "addresses, networks, MAC addresses, and names of nodes and leases"),
-                   optional("lists", type::list(type::string()),
-                            "names of the lists that count; all unless given"),
-                   optional("safe_search", safe_search_words(), "instead of the server's"),
-                   optional("schedule",
-                            type::list(type::table({
-                                with_default("days", type::string(), "daily", "\"mon-fri\", \"sat,sun\""),
-                                with_default("from", type::string(), "00:00", "local time"),
-                                with_default("to", type::string(), "24:00",
-                                             "local time; before `from`: the next day"),
-                                required("lists", type::list(type::string()), "the lists that count then"),
-                            })),
-                            "other lists at some hours; the first entry that holds counts"),
-               })),
-               "whose lists count for whom; \"everybody\" is who is in no group"),
+      optional(
+          "groups",
+          type::map(type::table({
+              optional("clients", type::list(type::string()),
+                       "addresses, networks, MAC addresses, and names of nodes and leases"),
+              optional("lists", type::list(type::string()),
+                       "names of the lists that count; all unless given"),
+              optional("safe_search", safe_search_words(), "instead of the server's"),
+              optional("schedule",
+                       type::list(type::table({
+                           with_default("days", type::string(), "daily", "\"mon-fri\", \"sat,sun\""),
+                           with_default("from", type::string(), "00:00",
+                                        "by the clock of the machine that netlab runs on, in its time zone"),
+                           with_default("to", type::string(), "24:00", "before `from`: the next day"),
+                           required("lists", type::list(type::string()), "the lists that count then"),
+                       })),
+                       "other lists at some hours; the first entry that holds counts"),
+          })),
+          "whose lists count for whom; \"everybody\" is who is in no group"),
       with_default(
           "safe_search", safe_search_words(), "off",
           "search engines and video sites leave adult content out: Google, Bing, DuckDuckGo, YouTube "

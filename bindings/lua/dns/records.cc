@@ -2,6 +2,9 @@
 
 #include <limits>
 
+#include "dns/upstreams.h"
+#include "netlab/text.h"
+
 namespace netlab::lua {
 
 namespace {
@@ -22,6 +25,13 @@ constexpr written_type written[] = {
     {"ptr", dns::rtype::ptr, "the name that an address of in-addr.arpa or ip6.arpa leads to"},
     {"caa", dns::rtype::caa, "\"flags tag value\", or a list"},
     {"ns", dns::rtype::ns, "a name server's name, or a list"},
+    {"https", dns::rtype::https, "\"priority name key=value …\", or a list"},
+    {"svcb", dns::rtype::svcb, "\"priority name key=value …\", or a list"},
+    {"naptr", dns::rtype::naptr, "\"order preference flags service regexp replacement\", or a list"},
+    {"sshfp", 44, "\"algorithm type fingerprint\", or a list"},
+    {"tlsa", 52, "\"usage selector matching data\", or a list"},
+    {"uri", 256, "\"priority weight target\", or a list"},
+    {"ds", dns::rtype::ds, "\"tag algorithm digest-type digest\", or a list"},
 };
 
 } // namespace
@@ -30,6 +40,9 @@ option_type dns_records_type() {
   std::vector<option> fields;
   for (const auto& w : written)
     fields.push_back(optional(w.word, type::one_of({type::string(), type::list(type::string())}), w.help));
+  fields.push_back(optional("other", type::map(type::one_of({type::string(), type::list(type::string())})),
+                            "records of any other type, by its name or number: { TYPE65280 = \"\\\\# 4 "
+                            "0a000001\" }, with their data as RFC 3597 writes it"));
   fields.push_back(optional("ttl", type::duration(), "instead of the server's"));
   fields.push_back(with_default("ptr_back", type::boolean(), true, "whether its addresses lead back to it"));
   return type::map(type::one_of({type::ip(), type::list(type::ip()), type::table(std::move(fields))}));
@@ -72,6 +85,19 @@ result<std::vector<recipe_record>> read_dns_record(const std::string& name, cons
         if (!data) return fail(errc::invalid, data.error().message, at + "." + w.word);
         of_name.push_back({{}, w.type, own_ttl, std::move(*data)});
       }
+    for (const auto& item : table.maybe<value_map>("other").value_or(value_map{}).items) {
+      auto here = at + ".other." + item.name;
+      auto type = dns::parse_type(item.name);
+      // What is about messages and zones, and not about a name, is no record that one can have.
+      bool possible = type && *type != 0 && *type != dns::rtype::opt && (*type < 128 || *type > 255) &&
+                      *type != dns::rtype::soa;
+      if (!possible) return fail(errc::invalid, "\"" + printable(item.name) + "\" is no record type", here);
+      for (const auto& text : one_or_more_texts(item.value)) {
+        auto data = dns::parse_rdata(*type, text, domain);
+        if (!data) return fail(errc::invalid, data.error().message, here);
+        of_name.push_back({{}, *type, own_ttl, std::move(*data)});
+      }
+    }
     if (of_name.empty()) return fail(errc::invalid, "it has no record", at);
   }
   for (const auto& each : owners)

@@ -19,7 +19,7 @@ option server_option() {
   return optional(
       "server", type::one_of({type::string(), type::list(type::string())}),
       "who is asked, as in dns.server's `upstreams`; unless given, the recipe's own DNS server, and "
-      "without one the system's");
+      "without one the system's, which also find the address of a server that is named");
 }
 
 const schema& resolve_schema() {
@@ -88,7 +88,7 @@ dns::client_question read_question(call& c, const std::string& name, const std::
   for (const auto& text : texts) {
     auto u = dns::upstream::parse(text);
     if (!u) c.refuse(u.error().message);
-    if (!u->host.empty()) c.refuse("\"" + text + "\" is named: give the server's address");
+    if (!u->host.empty() && q.finders.empty()) q.finders = usual_servers(c.owner);
     u->ca_file = o.maybe<file_path>("ca_file").value_or(file_path{}).path;
     q.servers.push_back(std::move(*u));
   }

@@ -19,6 +19,7 @@ api describe_everything() {
   bind_digest(out);
   bind_dns(out);
   bind_dns_names(out);
+  bind_dns_pihole(out);
   bind_dns_resolve(out);
   bind_err(out);
   bind_fs(out);

@@ -20,6 +20,7 @@ void bind_dhcp_proxy(api&);
 void bind_digest(api&);
 void bind_dns(api&);
 void bind_dns_names(api&);
+void bind_dns_pihole(api&);
 void bind_dns_resolve(api&);
 void bind_err(api&);
 void bind_fs(api&);

@@ -14,7 +14,8 @@ namespace netlab::dns {
 struct client_question {
   name qname;
   std::uint16_t type = rtype::a;
-  std::vector<upstream> servers;              // asked in this order; none by name only
+  std::vector<upstream> servers;              // asked in this order
+  std::vector<upstream> finders;              // who know the addresses of servers that are named
   duration timeout = std::chrono::seconds(5); // for everything
   unsigned rounds = 2;                        // through all servers
   bool edns = true, dnssec_ok = false, checking_disabled = false, recursion = true;
@@ -43,8 +44,8 @@ struct client_report {
 // server; what does not match the question is ignored. Lives on its runtime's loop; dropping it ends it.
 class client {
 public:
-  // `done` runs once, never inside this call, and may drop the client. Errors: invalid (no server, or one by
-  // name).
+  // `done` runs once, never inside this call, and may drop the client. Errors: invalid (no server, or a named
+  // one without finders, or a named finder).
   static result<std::unique_ptr<client>> start(runtime& world, client_question question,
                                                std::function<void(client_report)> done);
   ~client();

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -138,6 +139,14 @@ struct engine_actions {
     return replies.empty() && transmissions.empty() && closed.empty() && health.empty() && rebinds.empty() &&
            bogus.empty();
   }
+  void clear() {
+    replies.clear();
+    transmissions.clear();
+    closed.clear();
+    health.clear();
+    rebinds.clear();
+    bogus.clear();
+  }
 };
 
 // Plain numbers, added to whatever the program counts with by its owner.
@@ -145,7 +154,8 @@ struct engine_counts {
   std::uint64_t queries = 0, malformed = 0, refused = 0, limited = 0, local = 0, blocked = 0, hits = 0,
                 stale = 0, forwarded = 0, merged = 0, prefetched = 0, failures = 0, upstream_queries = 0,
                 upstream_bad = 0, upstream_late = 0, upstream_timeouts = 0, truncated = 0, rebinds = 0,
-                secure = 0, insecure = 0, bogus = 0, lookups = 0;
+                secure = 0, insecure = 0, bogus = 0, lookups = 0, streams = 0, type_a = 0, type_aaaa = 0,
+                type_https = 0, type_ptr = 0, type_srv = 0, type_other = 0;
 };
 
 // The resolver without sockets: names, filter, cache and upstreams, in this order. One thread; every worker
@@ -161,6 +171,10 @@ public:
 
   void use(std::shared_ptr<const snapshot> now_valid);
 
+  // Queries that handle() gets next, in this order and not moved in between: what their answers need is
+  // fetched from memory for all of them at once. Of more than `most_expected` the rest is not looked at.
+  static constexpr std::size_t most_expected = 32;
+  void expect(std::span<const byte_view> queries);
   // Answers into `out` (at least 4096 bytes, 65535 for a stream) and returns the answer's size; 0 when there
   // is none now: it comes as a late reply, or the query deserves none.
   std::size_t handle(const request& query, boot_time now, byte_span out);

@@ -32,6 +32,8 @@ public:
   // count. An allow rule wins over every block rule. Called for names of queries and of CNAME targets, so it
   // must not allocate or touch a disk that may be slow.
   virtual verdict match(byte_view wire, list_mask lists) const noexcept = 0;
+  // match() will be asked about this name in a moment: what it will read is fetched meanwhile.
+  virtual void expect(byte_view wire) const noexcept { (void)wire; }
   // What the recipe calls the list: its file or URL.
   virtual std::string list_name(std::uint16_t list) const = 0;
   virtual std::uint64_t rules() const = 0;

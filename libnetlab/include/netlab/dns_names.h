@@ -18,6 +18,18 @@ struct wire_hash {
   std::size_t operator()(std::string_view wire) const { return std::hash<std::string_view>{}(wire); }
 };
 
+// Which last labels some names have, roughly: most of what is asked ends in one that no name of ours has, and
+// need not be looked for label by label.
+class top_labels {
+public:
+  void add(const name& lower);
+  bool may_hold(const name& lower) const { return (bits_ >> bit_of(lower) & 1) != 0; }
+
+private:
+  static unsigned bit_of(const name& lower);
+  std::uint64_t bits_ = 0;
+};
+
 // A record that netlab itself knows.
 struct local_record {
   std::uint16_t type = 0;
@@ -40,6 +52,7 @@ public:
 private:
   friend class name_table_builder;
   std::unordered_map<std::string, records, wire_hash, std::equal_to<>> names_;
+  top_labels tops_;
   bool wildcards_ = false;
 };
 
@@ -90,6 +103,7 @@ public:
 
 private:
   std::unordered_map<std::string, route, wire_hash, std::equal_to<>> zones_;
+  top_labels tops_;
   route rest_;
 };
 

@@ -43,6 +43,9 @@ public:
   // `base` may be null.
   overlaid_filter(std::shared_ptr<const filter_set> base, const std::vector<overlay>& all);
   verdict match(byte_view wire, list_mask lists) const noexcept override;
+  void expect(byte_view wire) const noexcept override {
+    if (base_) base_->expect(wire);
+  }
   std::string list_name(std::uint16_t list) const override;
   std::uint64_t rules() const override { return rules_.size() + (base_ ? base_->rules() : 0); }
   // The operator's rule that decides for a name, if any.

@@ -8,7 +8,6 @@ namespace netlab::dns {
 
 namespace {
 
-constexpr std::size_t typical_answer = 256; // bytes; decides how many buckets there are
 constexpr std::size_t allocator_cost = 16;
 
 // Multiply and fold: the whole 128-bit product, so that every bit of the input reaches every bit.
@@ -28,10 +27,10 @@ answer_cache::answer_cache(std::size_t max_bytes, std::uint64_t seed) : max_byte
 
 answer_cache::~answer_cache() { clear(); }
 
-std::uint64_t answer_cache::hash(const cache_key& key) const {
-  auto at = key.qname.data();
-  auto left = key.qname.size();
-  std::uint64_t h = seed_ ^ (std::uint64_t{key.type} << 32 | key.bits);
+std::uint64_t answer_cache::hash(byte_view qname, std::uint16_t type) const {
+  auto at = qname.data();
+  auto left = qname.size();
+  std::uint64_t h = seed_ ^ std::uint64_t{type} << 32;
   while (left >= 8) {
     std::uint64_t word;
     std::memcpy(&word, at, 8);
@@ -41,7 +40,7 @@ std::uint64_t answer_cache::hash(const cache_key& key) const {
   }
   std::uint64_t word = 0;
   std::memcpy(&word, at, left);
-  return mix(h ^ word, 0xd6e8feb86659fd93ull ^ key.qname.size());
+  return mix(h ^ word, 0xd6e8feb86659fd93ull ^ qname.size());
 }
 
 answer_cache::owned answer_cache::make(const cache_key& key, std::uint64_t hash, byte_view body,

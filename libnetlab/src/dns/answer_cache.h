@@ -55,8 +55,22 @@ public:
   answer_cache(const answer_cache&) = delete;
   answer_cache& operator=(const answer_cache&) = delete;
 
-  // The same for every group, so that find_passed() needs no group.
-  std::uint64_t hash(const cache_key& key) const;
+  // The same for every group and for all bits, so that it is known before they are.
+  std::uint64_t hash(byte_view qname, std::uint16_t type) const;
+  std::uint64_t hash(const cache_key& key) const { return hash(key.qname, key.type); }
+  // Three steps of looking ahead, each for all names of a batch before the next: what a step reads has been
+  // fetched by the one before it.
+  void fetch_bucket(std::uint64_t hash) const { __builtin_prefetch(&buckets_[hash & mask_]); }
+  void fetch_answer(std::uint64_t hash) const {
+    const auto* e = reinterpret_cast<const std::uint8_t*>(buckets_[hash & mask_]);
+    if (!e) return;
+    for (std::size_t line = 0; line < typical_answer; line += 64) __builtin_prefetch(e + line);
+  }
+  bool may_hold(std::uint64_t hash) const {
+    for (const auto* e = buckets_[hash & mask_]; e; e = e->next)
+      if (e->hash == hash) return true;
+    return false;
+  }
   cached_answer* find(const cache_key& key, std::uint64_t hash) const {
     for (auto* e = buckets_[hash & mask_]; e; e = e->next)
       if (e->hash == hash && e->type == key.type && e->group == key.group && e->bits == key.bits &&
@@ -96,6 +110,8 @@ public:
   std::size_t count() const { return count_; }
 
 private:
+  static constexpr std::size_t typical_answer = 256; // bytes; decides how many buckets there are
+
   void remove(cached_answer** link);
   void make_room(std::size_t bytes);
 

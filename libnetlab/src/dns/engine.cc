@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <new>
 
 #include "engine_impl.h"
 #include "message_writer.h"
@@ -104,9 +105,15 @@ std::size_t engine::impl::refuse(const reply_context& c, byte_span out, std::uin
 }
 
 std::size_t engine::impl::handle(const request& from, boot_time now, byte_span out) {
-  query q;
   told = {};
-  auto size = answer(from, q, now, out);
+  read_ahead alone;
+  const auto* read_one = &alone;
+  if (next_ahead < ahead_count && (*ahead)[next_ahead].bytes == from.bytes.data())
+    read_one = &(*ahead)[next_ahead++];
+  else
+    read(from.bytes, alone);
+  const auto& q = read_one->asked;
+  auto size = answer(from, *read_one, now, out);
   if (sink && size > 0 && told.outcome != query_outcome::none && !from.trusted)
     sink->note({q.qname(), from.client.address, now, duration{}, q.type,
                 static_cast<std::uint16_t>(out[3] & flag::rcode_mask), told.list, told.outcome, told.policy,
@@ -114,9 +121,47 @@ std::size_t engine::impl::handle(const request& from, boot_time now, byte_span o
   return size;
 }
 
-std::size_t engine::impl::answer(const request& from, query& q, boot_time now, byte_span out) {
+void engine::impl::read(byte_view bytes, read_ahead& out) const {
+  out.bytes = bytes.data();
+  ::new (static_cast<void*>(&out.asked)) query; // without clearing the room for its name
+  out.problem = read_query(bytes, out.asked);
+  if (out.problem == query_problem::none) out.hash = cache.hash(out.asked.qname(), out.asked.type);
+}
+
+void engine::impl::expect(std::span<const byte_view> queries) {
+  if (!ahead) ahead = std::make_unique<std::array<read_ahead, most_expected>>();
+  next_ahead = 0;
+  ahead_count = std::min(queries.size(), most_expected);
+  std::span<read_ahead> all(ahead->data(), ahead_count);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    read(queries[i], all[i]);
+    if (all[i].problem == query_problem::none) cache.fetch_bucket(all[i].hash);
+  }
+  for (const auto& r : all)
+    if (r.problem == query_problem::none) cache.fetch_answer(r.hash);
+  const auto* filter = now_valid->policies[0].filter.get();
+  if (!filter) return;
+  for (const auto& r : all)
+    if (r.problem == query_problem::none && !cache.may_hold(r.hash)) filter->expect(r.asked.qname());
+}
+
+void engine::impl::count_question(const request& from, std::uint16_t type) {
+  if (from.trusted) return;
+  if (from.stream) ++counts.streams;
+  switch (type) {
+  case rtype::a: ++counts.type_a; break;
+  case rtype::aaaa: ++counts.type_aaaa; break;
+  case rtype::https: ++counts.type_https; break;
+  case rtype::ptr: ++counts.type_ptr; break;
+  case rtype::srv: ++counts.type_srv; break;
+  default: ++counts.type_other;
+  }
+}
+
+std::size_t engine::impl::answer(const request& from, const read_ahead& read, boot_time now, byte_span out) {
   ++counts.queries;
-  auto problem = read_query(from.bytes, q);
+  const auto& q = read.asked;
+  auto problem = read.problem;
   if (problem == query_problem::drop) {
     ++counts.malformed;
     return 0;
@@ -143,6 +188,7 @@ std::size_t engine::impl::answer(const request& from, query& q, boot_time now, b
     if (!known_address) return put_empty(c, out, flag::tc, rcode::no_error);
     return put_empty(c, out, 0, rcode::refused, {ede::prohibited, "too many queries", true});
   }
+  count_question(from, q.type);
   if (q.klass != class_in) return refuse(c, out, rcode::refused, {});
   if (q.type == rtype::opt || q.type == 0) return put_empty(c, out, 0, rcode::format_error);
 
@@ -162,7 +208,7 @@ std::size_t engine::impl::answer(const request& from, query& q, boot_time now, b
   auto safe = from.trusted ? safe_search::off : rules.safe;
   if (safe != safe_search::off) bits |= safe_bits(q.qname(), safe);
   cache_key key{q.qname(), q.type, 0, bits};
-  auto hash = cache.hash(key);
+  auto hash = read.hash;
   auto fresh = [&](cached_answer& e) {
     ++counts.hits;
     told.outcome = query_outcome::cached;
@@ -402,6 +448,7 @@ engine::engine(engine_config config, random_source& random)
 engine::~engine() = default;
 
 void engine::use(std::shared_ptr<const snapshot> now_valid) { impl_->now_valid = std::move(now_valid); }
+void engine::expect(std::span<const byte_view> queries) { impl_->expect(queries); }
 std::size_t engine::handle(const request& query, boot_time now, byte_span out) {
   return impl_->handle(query, now, out);
 }

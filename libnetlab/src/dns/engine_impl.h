@@ -1,11 +1,15 @@
 #pragma once
+#include <algorithm>
+#include <array>
 #include <map>
+#include <memory>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "dnssec_check.h"
 #include "forwarder.h"
+#include "node_pool.h"
 #include "query.h"
 #include "rate_limit.h"
 #include "reply_chain.h"
@@ -43,6 +47,9 @@ struct open_question {
   unsigned lookups = 0;
   std::uint8_t upstream = no_upstream; // that answered, when it did
   cache_key key() const { return {qname.wire(), type, group, bits}; }
+  bool asks(const cache_key& k) const {
+    return type == k.type && group == k.group && bits == k.bits && std::ranges::equal(qname.wire(), k.qname);
+  }
   std::string map_key() const { return make_map_key(key()); }
   static std::string make_map_key(const cache_key& k) {
     std::string out;
@@ -53,12 +60,23 @@ struct open_question {
   }
 };
 
+// A query as it was read, before anything is known about its answer.
+struct read_ahead {
+  const std::uint8_t* bytes = nullptr; // where it lies
+  query_problem problem = query_problem::none;
+  std::uint64_t hash = 0; // of its name and type, when it could be read
+  query asked;
+};
+
 struct engine::impl {
   impl(engine_config c, random_source& r);
 
   // --- the way of a query
   std::size_t handle(const request& from, boot_time now, byte_span out);
-  std::size_t answer(const request& from, query& q, boot_time now, byte_span out);
+  void expect(std::span<const byte_view> queries);
+  void count_question(const request& from, std::uint16_t type);
+  void read(byte_view bytes, read_ahead& out) const;
+  std::size_t answer(const request& from, const read_ahead& read, boot_time now, byte_span out);
   bool may_ask(const ip_address& client) const;
   std::uint8_t policy_of(const ip_address& client) const;
   std::size_t refuse(const reply_context& c, byte_span out, std::uint16_t rcode, const extended& why);
@@ -76,6 +94,8 @@ struct engine::impl {
   // --- what waits for upstreams
   void ask_upstream(const request& from, const query& q, std::uint8_t policy, const cache_key& key,
                     std::uint64_t hash, const name& target, std::vector<record> prefix, boot_time now);
+  // Whether the question is under way, and in which flight.
+  std::optional<std::uint64_t> flight_of(const cache_key& key, std::uint64_t hash) const;
   void renew(const cached_answer& answer, const name& qname, boot_time now);
   void on_outcome(std::uint64_t flight, flight_outcome outcome, boot_time now);
   // --- validation (engine_validation.cc)
@@ -128,9 +148,10 @@ struct engine::impl {
   };
   std::vector<v4_network> allowed_v4;
   std::vector<cidr> allowed_v6;
-  std::unordered_map<std::string, std::uint64_t> flights_by_key;
-  std::unordered_map<std::uint64_t, open_question> open;
-  std::unordered_map<ip_address, std::size_t> waiting_of;
+  node_pool nodes;
+  std::pmr::unordered_map<std::uint64_t, open_question> open{&nodes};
+  std::pmr::unordered_multimap<std::uint64_t, std::uint64_t> flights_by_hash{&nodes};
+  std::pmr::unordered_map<ip_address, std::size_t> waiting_of{&nodes};
   std::multimap<boot_time, std::uint64_t> stale_due;
   // Questions that nobody could answer are not asked again at once (RFC 9520 §3.2).
   struct failure {
@@ -154,6 +175,9 @@ struct engine::impl {
   std::unordered_map<std::string, std::uint64_t> lookups_by_key;
   std::vector<trust_store> trust; // by group
   query_sink* sink = nullptr;
+  // Queries that were read before their turn came: [next_ahead, ahead_count) are still to come.
+  std::unique_ptr<std::array<read_ahead, most_expected>> ahead;
+  std::size_t next_ahead = 0, ahead_count = 0;
   // What the sink is told of the query at hand.
   struct {
     query_outcome outcome = query_outcome::none;

@@ -64,7 +64,8 @@ bool engine::impl::ask_another(std::uint64_t flight, boot_time now) {
   node.key() = again;
   node.mapped().asked_again = true;
   node.mapped().reply.reset();
-  flights_by_key[node.mapped().map_key()] = again;
+  auto [first, last] = flights_by_hash.equal_range(node.mapped().hash);
+  std::find_if(first, last, [&](const auto& f) { return f.second == flight; })->second = again;
   open.insert(std::move(node));
   return true;
 }

@@ -33,15 +33,20 @@ bool is_private(const record& r) {
 
 } // namespace
 
+std::optional<std::uint64_t> engine::impl::flight_of(const cache_key& key, std::uint64_t hash) const {
+  auto [first, last] = flights_by_hash.equal_range(hash);
+  for (; first != last; ++first)
+    if (open.at(first->second).asks(key)) return first->second;
+  return std::nullopt;
+}
+
 void engine::impl::ask_upstream(const request& from, const query& q, std::uint8_t policy,
                                 const cache_key& key, std::uint64_t hash, const name& target,
                                 std::vector<record> prefix, boot_time now) {
-  auto map_key = open_question::make_map_key(key);
-  auto known = flights_by_key.find(map_key);
+  auto known = flight_of(key, hash);
   auto& held = waiting_of[from.client.address];
   bool full = held >= config.max_waiting_per_client ||
-              (known == flights_by_key.end() ? open.size() >= config.max_flights
-                                             : open.at(known->second).waiters.size() >= max_waiters);
+              (known ? open.at(*known).waiters.size() >= max_waiters : open.size() >= config.max_flights);
   waiter w;
   w.client = from.client;
   w.local = from.local;
@@ -61,8 +66,8 @@ void engine::impl::ask_upstream(const request& from, const query& q, std::uint8_
                     rcode::server_failure, now);
   }
   ++held;
-  if (known != flights_by_key.end()) {
-    auto& waiting = open.at(known->second).waiters;
+  if (known) {
+    auto& waiting = open.at(*known).waiters;
     // A client that asks again before the answer came gets one answer, not two.
     bool again = std::any_of(waiting.begin(), waiting.end(), [&](const waiter& other) {
       return other.client == w.client && other.token == w.token && other.asked.id == w.asked.id;
@@ -90,15 +95,14 @@ void engine::impl::ask_upstream(const request& from, const query& q, std::uint8_
   o.prefix = std::move(prefix);
   o.began = now;
   o.waiters.push_back(std::move(w));
-  flights_by_key.emplace(std::move(map_key), flight);
+  flights_by_hash.emplace(hash, flight);
   if (auto* old = cache.find(key, hash); old && usable_stale(*old, now))
     stale_due.emplace(now + config.stale_after, flight);
 }
 
 void engine::impl::renew(const cached_answer& answer, const name& qname, boot_time now) {
   cache_key key{qname.wire(), answer.type, answer.group, answer.bits};
-  auto map_key = open_question::make_map_key(key);
-  if (flights_by_key.contains(map_key) || open.size() >= config.max_flights) return;
+  if (flight_of(key, answer.hash) || open.size() >= config.max_flights) return;
   ++counts.prefetched;
   auto limit = limit_for(answer.group, qname);
   bool validated = is_validated(answer.group, answer.bits, qname, limit);
@@ -113,7 +117,7 @@ void engine::impl::renew(const cached_answer& answer, const name& qname, boot_ti
   o.bits = answer.bits;
   o.hash = answer.hash;
   o.began = now;
-  flights_by_key.emplace(std::move(map_key), flight);
+  flights_by_hash.emplace(answer.hash, flight);
 }
 
 void engine::impl::release(const waiter& w) {
@@ -234,7 +238,8 @@ void engine::impl::conclude(std::uint64_t flight, flight_outcome outcome, const 
   auto q = std::move(found->second);
   q.upstream = outcome.server;
   open.erase(found);
-  flights_by_key.erase(q.map_key());
+  auto [first, last] = flights_by_hash.equal_range(q.hash);
+  flights_by_hash.erase(std::find_if(first, last, [&](const auto& f) { return f.second == flight; }));
   for (const auto& w : q.waiters) release(w);
   std::optional<reply_chain> chain;
   if (outcome.reply) {

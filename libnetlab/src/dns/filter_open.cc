@@ -53,6 +53,11 @@ public:
     classes_ = reinterpret_cast<const rule_class*>(file.data + header_.tail_at);
   }
 
+  void expect(byte_view wire) const noexcept override {
+    probes p;
+    (void)p.find(*this, wire);
+  }
+
   verdict match(byte_view wire, list_mask lists) const noexcept override {
     probes p;
     if (lists == 0 || !p.find(*this, wire)) return {};

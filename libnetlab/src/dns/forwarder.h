@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "netlab/dns_engine.h"
+#include "node_pool.h"
 
 namespace netlab::dns {
 
@@ -96,8 +97,9 @@ private:
   engine_counts& counts_;
   done_fn done_;
   std::vector<std::vector<server_state>> groups_;
-  std::unordered_map<std::uint64_t, flight> flights_;
-  std::unordered_map<std::uint64_t, attempt> attempts_;
+  node_pool nodes_;
+  std::pmr::unordered_map<std::uint64_t, flight> flights_{&nodes_};
+  std::pmr::unordered_map<std::uint64_t, attempt> attempts_{&nodes_};
   std::priority_queue<due, std::vector<due>, std::greater<>> due_;
   std::uint64_t next_flight_ = 1, next_attempt_ = 1, turns_ = 0;
 };

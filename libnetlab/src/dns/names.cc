@@ -14,13 +14,30 @@ bool is_wildcard(const name& n) { return n.wire()[0] == 1 && n.wire()[1] == '*';
 
 } // namespace
 
+unsigned top_labels::bit_of(const name& lower) {
+  auto wire = lower.wire();
+  std::size_t last = 0;
+  for (std::size_t at = 0; wire[at] != 0; at += wire[at] + std::size_t{1}) last = at;
+  // The length, and the first and last letters: enough to tell "com" from "internal".
+  auto length = wire[last];
+  unsigned mixed = length * 7u + (length > 0 ? wire[last + 1] * 31u + wire[last + length] * 17u : 0u);
+  return mixed & 63;
+}
+
+void top_labels::add(const name& lower) {
+  // The root's wildcard stands for every name.
+  bool every = lower.is_root() || (lower.labels() == 1 && is_wildcard(lower));
+  bits_ |= every ? ~std::uint64_t{0} : std::uint64_t{1} << bit_of(lower);
+}
+
 const name_table::records* name_table::find(const name& lower) const {
+  if (!tops_.may_hold(lower)) return nullptr;
   auto found = names_.find(key_of(lower));
   return found == names_.end() ? nullptr : &found->second;
 }
 
 const name_table::records* name_table::find_wildcard(const name& lower) const {
-  if (!wildcards_) return nullptr;
+  if (!wildcards_ || !tops_.may_hold(lower)) return nullptr;
   std::string key;
   for (auto above = lower.parent();; above = above.parent()) {
     key.assign("\1*", 2);
@@ -34,6 +51,7 @@ const name_table::records* name_table::find_wildcard(const name& lower) const {
 result<void> name_table_builder::add(const name& owner, std::uint16_t type, std::uint32_t ttl,
                                      byte_vector data) {
   auto lower = owner.lower();
+  table_->tops_.add(lower);
   auto& known = table_->names_[std::string(key_of(lower))];
   for (const auto& r : known) {
     if (r.type == type && r.data == data) return {};
@@ -116,6 +134,7 @@ std::vector<std::size_t> parse_hosts(std::string_view text,
 void route_table::add(const name& zone, route_kind kind, std::uint8_t group) {
   auto lower = zone.lower();
   route r{kind, group, lower};
+  if (!lower.is_root()) tops_.add(lower);
   if (lower.is_root())
     rest_ = r;
   else
@@ -123,6 +142,7 @@ void route_table::add(const name& zone, route_kind kind, std::uint8_t group) {
 }
 
 const route& route_table::find(const name& lower) const {
+  if (!tops_.may_hold(lower)) return rest_;
   auto wire = as_text(lower.wire());
   for (std::size_t at = 0; wire[at] != 0; at += static_cast<std::uint8_t>(wire[at]) + std::size_t{1})
     if (auto found = zones_.find(wire.substr(at)); found != zones_.end()) return found->second;

@@ -47,11 +47,16 @@ constexpr netlab::message msg_hook_failed{
     "The recipe's on_query did not answer in time, failed, or returned what is no answer, or too many "
     "queries waited for it. The query was treated as `on_query_default` says. Told once a minute at most.",
     "The text has the reason. A handler that waits for others needs a longer `on_query_timeout`."};
+constexpr netlab::message msg_cache_unsaved{
+    "NL-DNS-181", log_level::warn,
+    "The answers that were kept could not be stored for the next start, which will begin without them.",
+    "The text has the reason: a full disk, or a state folder that cannot be written."};
 
 std::span<const netlab::message* const> dns_operator_messages() {
-  static constexpr std::array<const netlab::message*, 9> all{
-      &msg_log_stopped,     &msg_log_goes_on,        &msg_log_dropped,  &msg_overlay_made, &msg_overlay_ended,
-      &msg_overlays_unread, &msg_overlays_unwritten, &msg_zone_refused, &msg_hook_failed};
+  static constexpr std::array<const netlab::message*, 10> all{
+      &msg_log_stopped,   &msg_log_goes_on,     &msg_log_dropped,        &msg_overlay_made,
+      &msg_overlay_ended, &msg_overlays_unread, &msg_overlays_unwritten, &msg_zone_refused,
+      &msg_hook_failed,   &msg_cache_unsaved};
   return all;
 }
 

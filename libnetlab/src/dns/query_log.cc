@@ -29,6 +29,10 @@ constexpr duration linger = 1s;           // rows wait for company before they a
 constexpr duration longest_sleep = 10min; // without a query
 constexpr duration retry_after = 1min;    // a write that failed
 constexpr duration publish_every = 5min;  // statistics of the hour that runs, for who reads files
+constexpr duration metrics_every = 10s;   // of lists and clients
+constexpr std::size_t clients_told = 64;  // in metrics: those that ask most in the hour
+// Above so many rows a second, one of several tells what is frequent: their sum is right in the mean.
+constexpr std::uint64_t busy_rate = 4096, very_busy_rate = 32768;
 constexpr std::size_t block_bytes = 64u << 10;
 
 std::string hour_of(wall_time t) { return format_time(t, false).substr(0, 13); }
@@ -146,6 +150,9 @@ struct query_log::impl {
       hold.unlock();
       bool any = collect();
       bool due = any && time.now() >= publish_at;
+      // What came last is told before this thread sleeps.
+      metrics_due = metrics_due || any;
+      if (metrics_due && (!any || time.now() >= metrics_at)) tell_metrics();
       if (last || flushing != done_flush || due) finish_round();
       hold.lock();
       done_flush = flushing;
@@ -178,8 +185,7 @@ struct query_log::impl {
       auto take = [&](query_row head, std::uint8_t* row) {
         ++taken;
         head.at += boot_to_wall.count();
-        // When very much is asked, one row in eight tells what is frequent: their sum is right in the mean.
-        counts.add(head, row, busy ? (taken % 8 == 0 ? 8 : 0) : 1);
+        counts.add(head, row, taken % stands_for == 0 ? stands_for : 0);
         if (!keeps_rows) return;
         ++block_rows;
         if (broken) return;
@@ -191,7 +197,7 @@ struct query_log::impl {
       if (block.size() >= block_bytes) lost += write_block();
     }
     lost += write_block();
-    busy = taken > 4096;
+    judge_rate(taken);
     if (taken > 0) {
       counts.span(now);
       rows_total.add(taken);
@@ -199,6 +205,19 @@ struct query_log::impl {
     }
     if (lost > 0) count_lost(lost);
     return any;
+  }
+
+  // For how many rows each that is looked at closely stands.
+  void judge_rate(std::uint64_t taken) {
+    auto elapsed = time.now() - rate_from;
+    rate_rows += taken;
+    if (elapsed < std::chrono::milliseconds(100)) return; // a ring is emptied many times a second then
+    auto rate = static_cast<double>(rate_rows) / std::chrono::duration<double>(elapsed).count();
+    stands_for = rate > static_cast<double>(very_busy_rate) ? 32
+                 : rate > static_cast<double>(busy_rate)    ? 8
+                                                            : 1;
+    rate_from += elapsed;
+    rate_rows = 0;
   }
 
   void count_lost(std::uint64_t lost) {
@@ -212,7 +231,7 @@ struct query_log::impl {
 
   void finish_round() {
     publish_at = time.now() + publish_every;
-    publish_lists();
+    tell_metrics();
     if (broken) return;
     if (auto written = write_current(config.folder, counts.statistics(config.names)); !written)
       trouble_with(written.error().message);
@@ -222,10 +241,11 @@ struct query_log::impl {
     auto here = hour_of(now);
     if (here == hour) return;
     hour = here;
-    publish_lists();
+    tell_metrics();
     auto done = counts.statistics(config.names);
     counts = row_counts();
     published_lists.fill(0);
+    for (auto* told : {&published_clients, &published_blocked_clients}) told->clear();
     if (!done.empty() && !broken)
       if (auto written = append_hour(config.folder, done, now); !written)
         trouble_with(written.error().message);
@@ -342,6 +362,32 @@ struct query_log::impl {
     trouble_with(config.folder, why);
   }
 
+  void tell_metrics() {
+    metrics_at = time.now() + metrics_every;
+    metrics_due = false;
+    publish_lists();
+    publish_clients("queries", counts.clients, published_clients);
+    publish_clients("blocked", counts.blocked_clients, published_blocked_clients);
+  }
+
+  // The clients that ask most, as far as the log may know clients. What a sample says of one may fall when
+  // rare ones are forgotten; the counter waits then.
+  void publish_clients(const char* what, const frequent& now, std::map<std::string, std::uint64_t>& told) {
+    for (const auto& [octets, count] : now.top(clients_told)) {
+      auto found = told.find(octets);
+      if (found == told.end()) {
+        if (told.size() >= 2 * clients_told) continue; // no more of them in an hour
+        found = told.emplace(octets, 0).first;
+      }
+      if (count <= found->second) continue;
+      counters
+          .get(std::string("netlab_dns_client_") + what + "_total",
+               {{"server", config.server}, {"client", address_of(as_bytes(octets)).to_string()}})
+          .add(count - found->second);
+      found->second = count;
+    }
+  }
+
   // What lists blocked, as counters beside the others.
   void publish_lists() {
     for (std::size_t i = 0; i < counts.lists.size(); ++i) {
@@ -378,9 +424,12 @@ struct query_log::impl {
   std::uint64_t segment_size = 0, next_segment = 1;
   row_counts counts;
   std::array<std::uint64_t, row_counts::list_numbers> published_lists{};
+  std::map<std::string, std::uint64_t> published_clients, published_blocked_clients; // by address octets
   std::string hour;
-  bool broken = false, busy = false;
-  boot_time retry_at{}, say_dropped_at{}, publish_at{};
+  bool broken = false;
+  std::uint64_t stands_for = 1, rate_rows = 0;
+  boot_time retry_at{}, say_dropped_at{}, publish_at{}, metrics_at{}, rate_from{};
+  bool metrics_due = false;
   std::thread thread;
 };
 

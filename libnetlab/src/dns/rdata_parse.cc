@@ -93,6 +93,7 @@ constexpr written_form forms[] = {
     {59, "211x", "\"tag algorithm digest-type digest\""}, // CDS
     {60, "211b", "\"flags protocol algorithm key\""},     // CDNSKEY
     {61, "b", "a key in base64"},                         // OPENPGPKEY, RFC 7929
+    {256, "22u", "\"priority weight target\""},           // URI, RFC 7553
     {rtype::caa, "1tu", "\"flags tag value\""},
 };
 

@@ -3,9 +3,13 @@
 
 #include "netlab/dns_query_log.h"
 #include "netlab/dns_statistics.h"
+#include "netlab/ip.h"
 #include "query_row.h"
 
 namespace netlab::dns {
+
+// The client of a row by its 4 or 16 octets.
+ip_address address_of(byte_view octets);
 
 // What the log's thread counts of the hour that runs, in the form in which rows come: one step a row, and
 // names are made readable when somebody asks.

@@ -6,6 +6,7 @@
 #include "hook_desk.h"
 #include "messages.h"
 #include "netlab/late_binding.h"
+#include "server_metrics.h"
 #include "stream_clients.h"
 #include "upstream_links.h"
 
@@ -14,7 +15,8 @@ namespace netlab::dns {
 namespace {
 
 constexpr std::size_t batch_size = 64;
-constexpr std::size_t slot_size = 4096; // the largest UDP answer (engine_config::udp_size)
+constexpr std::size_t slot_size = 4096;                    // the largest UDP answer (engine_config::udp_size)
+constexpr duration levels_every = std::chrono::seconds(1); // between two looks at upstreams for metrics
 constexpr duration drain_limit = std::chrono::seconds(2);
 constexpr duration bootstrap_retry = std::chrono::seconds(5), bootstrap_again = std::chrono::minutes(10);
 constexpr std::uint64_t bootstrap_token = std::uint64_t{1} << 62;
@@ -29,63 +31,14 @@ struct listening {
   bool bound() const { return tcp != nullptr; }
 };
 
-// The counters of one worker, and how far the engine's plain numbers have been added to them.
-class published_counts {
-public:
-  published_counts(metrics& m, const server_config& c) {
-    for (const auto& [what, member] : members())
-      counters_.push_back(
-          &m.get("netlab_dns_" + std::string(what) + "_total", {{"server", c.name}, {"worker", c.worker}}));
-  }
-  void publish(const engine_counts& now) {
-    std::size_t i = 0;
-    for (const auto& [what, member] : members()) {
-      if (now.*member != before_.*member) counters_[i]->add(now.*member - before_.*member);
-      ++i;
-    }
-    before_ = now;
-  }
-
-private:
-  using member = std::uint64_t engine_counts::*;
-  static std::span<const std::pair<std::string_view, member>> members() {
-    static constexpr std::array<std::pair<std::string_view, member>, 22> all{{
-        {"queries", &engine_counts::queries},
-        {"malformed", &engine_counts::malformed},
-        {"refused", &engine_counts::refused},
-        {"limited", &engine_counts::limited},
-        {"local", &engine_counts::local},
-        {"blocked", &engine_counts::blocked},
-        {"cache_hits", &engine_counts::hits},
-        {"stale", &engine_counts::stale},
-        {"forwarded", &engine_counts::forwarded},
-        {"merged", &engine_counts::merged},
-        {"prefetched", &engine_counts::prefetched},
-        {"failures", &engine_counts::failures},
-        {"upstream_queries", &engine_counts::upstream_queries},
-        {"upstream_bad_replies", &engine_counts::upstream_bad},
-        {"upstream_timeouts", &engine_counts::upstream_timeouts},
-        {"truncated", &engine_counts::truncated},
-        {"rebinds", &engine_counts::rebinds},
-        {"upstream_late_replies", &engine_counts::upstream_late},
-        {"dnssec_secure", &engine_counts::secure},
-        {"dnssec_insecure", &engine_counts::insecure},
-        {"dnssec_bogus", &engine_counts::bogus},
-        {"dnssec_lookups", &engine_counts::lookups},
-    }};
-    return all;
-  }
-  std::vector<counter*> counters_;
-  engine_counts before_;
-};
-
 } // namespace
 
 struct server::impl {
   runtime& world;
   server_config config;
   engine resolver;
-  published_counts published;
+  server_metrics published;
+  boot_time levels_at{}; // when upstreams and the cache are published next
   upstream_links links;
   stream_clients streams;
   std::unique_ptr<hook_desk> hook; // none: no query waits for a program
@@ -93,6 +46,7 @@ struct server::impl {
   late_binding late;
   std::unique_ptr<std::uint8_t[]> slots{new std::uint8_t[batch_size * slot_size]};
   std::array<datagram, batch_size> outgoing;
+  engine_actions todo; // being done; takes turns with the engine's own, so that neither grows anew
   timer alarm;
   std::optional<boot_time> alarm_at;
   std::string last_bogus;
@@ -118,7 +72,7 @@ struct server::impl {
 
   impl(runtime& w, server_config c)
       : world(w), config(with_clock(std::move(c), w.clock)), resolver(config.engine, world.random),
-        published(w.metrics, config),
+        published(w.metrics, config.name, config.worker),
         links(w, {[this](std::uint64_t attempt, const endpoint& from, byte_view bytes) {
                     resolver.on_upstream(attempt, from, bytes, world.clock.now());
                   },
@@ -222,6 +176,12 @@ struct server::impl {
     bool tell_source = at.wanted.address.is_unspecified();
     request r;
     r.token = at.number;
+    if (batch.size() > 1 && !hook && !draining) {
+      std::array<byte_view, engine::most_expected> queries;
+      auto several = std::min(batch.size(), queries.size());
+      for (std::size_t i = 0; i < several; ++i) queries[i] = batch[i].data;
+      resolver.expect(std::span(queries.data(), several));
+    }
     for (const auto& d : batch) {
       if (count == batch_size) {
         (void)socket.send(std::span(out.data(), count));
@@ -247,7 +207,7 @@ struct server::impl {
     if (pumping) return;
     pumping = true;
     while (!resolver.actions().empty()) {
-      auto todo = std::exchange(resolver.actions(), {});
+      std::swap(todo, resolver.actions());
       for (auto& t : todo.transmissions) links.send(std::move(t));
       if (!todo.transmissions.empty()) links.flush();
       for (auto attempt : todo.closed) links.close(attempt);
@@ -261,9 +221,15 @@ struct server::impl {
       for (const auto& e : todo.bogus) say_bogus(e);
       for (const auto& e : todo.rebinds)
         world.log(msg_rebind, config.name + ": " + e.name + " leads to " + e.address, {{"client", e.client}});
+      todo.clear();
     }
     pumping = false;
     published.publish(resolver.counts());
+    if (auto now = world.clock.now(); now >= levels_at) {
+      levels_at = now + levels_every;
+      published.publish(resolver.health(), resolver.cached_bytes(), resolver.cached_answers(),
+                        resolver.waiting());
+    }
     arm();
     if (draining && drained && waiting() == 0) finish_drain();
   }

@@ -128,6 +128,12 @@ void query_statistics::add(const query_statistics& other) {
   merge(blocked_clients, other.blocked_clients);
 }
 
+ip_address address_of(byte_view octets) {
+  std::array<std::uint8_t, 16> raw{};
+  std::copy_n(octets.begin(), std::min<std::size_t>(octets.size(), 16), raw.begin());
+  return octets.size() == 4 ? ip_address::v4(raw[0], raw[1], raw[2], raw[3]) : ip_address::v6(raw);
+}
+
 query_statistics row_counts::statistics(const query_log_names& known) const {
   query_statistics out;
   out.from = from;
@@ -151,11 +157,7 @@ query_statistics row_counts::statistics(const query_log_names& known) const {
   };
   auto to_addresses = [](const frequent& by_octets, frequent& into) {
     for (const auto& [octets, count] : by_octets.top(by_octets.size())) {
-      auto bytes = as_bytes(octets);
-      std::array<std::uint8_t, 16> raw{};
-      std::copy_n(bytes.begin(), std::min<std::size_t>(bytes.size(), 16), raw.begin());
-      auto address = bytes.size() == 4 ? ip_address::v4(raw[0], raw[1], raw[2], raw[3]) : ip_address::v6(raw);
-      into.add(address.to_string(), count);
+      into.add(address_of(as_bytes(octets)).to_string(), count);
     }
     into.add_error(by_octets.error());
   };

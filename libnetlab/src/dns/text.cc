@@ -11,14 +11,14 @@ namespace netlab::dns {
 
 namespace {
 
-constexpr std::array<std::pair<std::uint16_t, std::string_view>, 40> type_names{{
+constexpr std::array<std::pair<std::uint16_t, std::string_view>, 41> type_names{{
     {1, "A"},      {2, "NS"},       {5, "CNAME"},       {6, "SOA"},         {12, "PTR"},   {13, "HINFO"},
     {15, "MX"},    {16, "TXT"},     {17, "RP"},         {18, "AFSDB"},      {24, "SIG"},   {25, "KEY"},
     {28, "AAAA"},  {29, "LOC"},     {33, "SRV"},        {35, "NAPTR"},      {36, "KX"},    {37, "CERT"},
     {39, "DNAME"}, {41, "OPT"},     {42, "APL"},        {43, "DS"},         {44, "SSHFP"}, {46, "RRSIG"},
     {47, "NSEC"},  {48, "DNSKEY"},  {50, "NSEC3"},      {51, "NSEC3PARAM"}, {52, "TLSA"},  {53, "SMIMEA"},
     {59, "CDS"},   {60, "CDNSKEY"}, {61, "OPENPGPKEY"}, {64, "SVCB"},       {65, "HTTPS"}, {250, "TSIG"},
-    {251, "IXFR"}, {252, "AXFR"},   {255, "ANY"},       {257, "CAA"},
+    {251, "IXFR"}, {252, "AXFR"},   {255, "ANY"},       {256, "URI"},       {257, "CAA"},
 }};
 
 void quote(std::string& out, byte_view text) {

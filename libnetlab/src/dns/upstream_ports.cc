@@ -73,11 +73,14 @@ std::shared_ptr<upstream_ports::port> upstream_ports::port_for(const transmissio
 void upstream_ports::flush() {
   for (auto& p : std::exchange(filled_, {})) {
     auto all = std::exchange(p->outgoing, {});
-    std::vector<datagram> batch;
-    batch.reserve(all.size());
-    for (const auto& t : all) batch.push_back({p->peer, {}, 0, t.bytes});
-    auto sent = p->socket->send(batch);
-    if (sent) continue;
+    batch_.clear();
+    for (const auto& t : all) batch_.push_back({p->peer, {}, 0, t.bytes});
+    auto sent = p->socket->send(batch_);
+    if (sent) {
+      all.clear();
+      p->outgoing.swap(all);
+      continue;
+    }
     for (const auto& t : all) {
       close(t.attempt);
       on_.on_failure(t.attempt, sent.error().message);

@@ -6,6 +6,7 @@
 
 #include "netlab/dns_engine.h"
 #include "netlab/runtime.h"
+#include "node_pool.h"
 
 namespace netlab::dns {
 
@@ -58,8 +59,10 @@ private:
     port* where;
     std::uint16_t id;
   };
-  std::unordered_map<std::uint64_t, place> attempts_;
+  node_pool nodes_;
+  std::pmr::unordered_map<std::uint64_t, place> attempts_{&nodes_};
   std::vector<std::shared_ptr<port>> filled_; // have something to send
+  std::vector<datagram> batch_;               // what flush() sends, in room that is there
   std::shared_ptr<upstream_ports*> self_ = std::make_shared<upstream_ports*>(this);
 };
 

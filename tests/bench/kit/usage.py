@@ -12,9 +12,15 @@ _ROOTS = (("/sys/fs/cgroup", "cpu.stat"), ("/sys/fs/cgroup/cpuacct", "cpuacct.us
           ("/sys/fs/cgroup/cpu,cpuacct", "cpuacct.usage"))
 
 
+# Where a group's memory is accounted: what it holds now, what it may hold, and the most that it held, which begins anew
+# when it is written to (in the unified hierarchy since Linux 6.12, and only for who keeps the file open).
+_MEMORY = (("/sys/fs/cgroup", "memory.current", "memory.max", "memory.peak"),
+           ("/sys/fs/cgroup/memory", "memory.usage_in_bytes", "memory.limit_in_bytes", "memory.max_usage_in_bytes"))
+
+
 def sweep():
     """Removes the groups that this run, or one that no longer lives, left behind; their processes must have ended."""
-    for root, _ in _ROOTS:
+    for root in {root for root, *_ in (*_ROOTS, *_MEMORY)}:
         for group in pathlib.Path(root).glob(f"{_PREFIX}*"):
             run = group.name[len(_PREFIX):].split("-")[0]
             if run == str(os.getpid()) or not os.path.exists(f"/proc/{run}"):
@@ -31,14 +37,25 @@ class Usage:
     def __init__(self):
         Usage._count += 1
         name = f"{_PREFIX}{os.getpid()}-{Usage._count}"
-        self._group = None
+        self._group = self._memory = None
         self._pid = None
+        for root, now, limit, most in _MEMORY:
+            group = pathlib.Path(root, name)
+            with contextlib.suppress(OSError):
+                if not pathlib.Path(root, "cgroup.procs").exists():
+                    continue
+                group.mkdir(exist_ok=True)
+                if (group / now).exists():
+                    self._memory, self._memory_now, self._memory_most = group, group / now, group / most
+                    self._memory_limit = group / limit
+                    break
+                group.rmdir()
         for root, accounting in _ROOTS:
             group = pathlib.Path(root, name)
             with contextlib.suppress(OSError):
                 if not pathlib.Path(root, "cgroup.procs").exists():
                     continue
-                group.mkdir()
+                group.mkdir(exist_ok=True)
                 if (group / accounting).exists():
                     self._group, self._accounting = group, accounting
                     return
@@ -46,9 +63,9 @@ class Usage:
 
     def command(self, command):
         """The command, so written that it runs in the group from its first instruction."""
-        if not self._group:
-            return list(command)
-        return ["/bin/sh", "-c", 'echo $$ >"$0"; exec "$@"', str(self._group / "cgroup.procs"), *command]
+        for group in {self._group, self._memory} - {None}:
+            command = ["/bin/sh", "-c", 'echo $$ >"$0"; exec "$@"', str(group / "cgroup.procs"), *command]
+        return list(command)
 
     def watch(self, pid):
         self._pid = pid
@@ -80,8 +97,9 @@ class Usage:
         return ticks / _TICK
 
     def memory(self):
-        """MiB of all processes together: rss, pss, and private (what would come back if they ended)."""
-        total = {"rss": 0, "pss": 0, "private": 0}
+        """MiB of all processes together: rss, pss, private (mapped by them alone), and own: what they wrote, which no
+        file could give back."""
+        total = {"rss": 0, "pss": 0, "private": 0, "own": 0}
         for pid in self.pids():
             with contextlib.suppress(OSError):
                 for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
@@ -89,7 +107,43 @@ class Usage:
                     kind = {"Rss": "rss", "Pss": "pss", "Private_Clean": "private", "Private_Dirty": "private"}.get(key)
                     if kind:
                         total[kind] += int(value.split()[0]) / 1024
+                    if key == "Private_Dirty":
+                        total["own"] += int(value.split()[0]) / 1024
         return total
+
+    def group_memory(self):
+        """MiB that the kernel counts for all of its processes, with what it keeps of their files; None where it does
+        not count."""
+        if not self._memory:
+            return None
+        return int(self._memory_now.read_text()) / (1 << 20)
+
+    def limit_group(self, times):
+        """The group may hold so many times what it holds now, and no more.  False where groups have no limits."""
+        if not self._memory:
+            return False
+        self._memory_limit.write_text(str(int(times * int(self._memory_now.read_text()))))
+        return True
+
+    @contextlib.contextmanager
+    def group_peak(self):
+        """Gives a function that tells the most of group_memory() since then, as the kernel saw it; None where it does
+        not say."""
+        if not self._memory or not self._memory_most.exists():
+            yield lambda: None
+            return
+        with open(self._memory_most, "r+", encoding="ascii") as file:
+            try:
+                file.write("0")
+                file.flush()
+            except OSError:  # it only tells the most since the group began
+                yield lambda: None
+                return
+
+            def most():
+                file.seek(0)
+                return int(file.read()) / (1 << 20)
+            yield most
 
     def wakeups(self):
         """How often any of its threads went to sleep by itself so far."""
@@ -107,12 +161,13 @@ class Usage:
 
     def close(self):
         deadline = time.monotonic() + 5
-        while self._group:
-            try:
-                self._group.rmdir()
-                return
-            except OSError:
-                # A process that has just ended still counts for a moment.
-                if time.monotonic() > deadline:
-                    return
-                time.sleep(0.01)
+        for group in {self._group, self._memory} - {None}:
+            while True:
+                try:
+                    group.rmdir()
+                    break
+                except OSError:
+                    # A process that has just ended still counts for a moment.
+                    if time.monotonic() > deadline or not group.exists():
+                        break
+                    time.sleep(0.01)

@@ -175,25 +175,38 @@ class Load:
 
 
 class Peak:
-    """The most memory that a server has while this is open, in MiB private to it."""
+    """The most memory that a server has while this is open, in MiB: private to its processes, and counted for its
+    control group, where there is one.  Of private memory only what they wrote themselves is followed: their libraries'
+    pages become private, or shared, as other programs come and go."""
 
     def __init__(self, server):
         self._server, self._over = server, threading.Event()
-        self.before = self.most = server.usage.memory()["private"]
+        taken = server.usage.memory()
+        self._own, self.before = taken["own"], taken["private"]
+        self.most = self.before
+        self.group_before = self.group_most = server.usage.group_memory()
+        self._kernel = contextlib.ExitStack()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def _watch(self):
         while not self._over.wait(0.005):
             with contextlib.suppress(OSError):
-                self.most = max(self.most, self._server.usage.memory()["private"])
+                self.most = max(self.most, self.before + self._server.usage.memory()["own"] - self._own)
+                if self.group_before is not None:
+                    self.group_most = max(self.group_most, self._server.usage.group_memory())
 
     def __enter__(self):
+        self._told = self._kernel.enter_context(self._server.usage.group_peak())
         self._thread.start()
         return self
 
     def __exit__(self, *_):
         self._over.set()
         self._thread.join()
+        told = self._told()
+        if told is not None:
+            self.group_most = max(self.group_most, told)
+        self._kernel.close()
 
 
 def in_process(setting):
@@ -229,11 +242,19 @@ def measure(cable, setting):
         miss = Load(cable, "miss", [at_most(10)])
         memory = Row("memory at start, RSS", "MiB", "lower")
         private = Row("memory at start, private", "MiB", "lower")
+        own = Row("memory at start, own", "MiB", "lower")
+        blocked_private = Row("memory after 200,000 blocked names, private", "MiB", "lower", [at_most(14)])
+        blocked_own = Row("memory after 200,000 blocked names, own", "MiB", "lower", [at_most(14)])
         loaded = Row("memory after the load, private", "MiB", "lower")
+        loaded_own = Row("memory after the load, own", "MiB", "lower")
         compiled = Row("compiling the list, from exec to the first blocked answer", "ms", "lower")
         update = Row("a list's update, peak above private memory", "%", "lower", [at_most(10)])
+        group = Row("a list's update, peak above what its control group held", "%", "lower", [at_most(10)])
+        limited = Row("a list's update in a group limited to that, until it counts", "ms", "lower")
         kinds = [dnsmasq(lists), unbound(lists), servers.floor(setting.tools, "dns", address=SERVER)]
-        rows = [started, *kept.rows, *forwarded.rows, *blocked.rows, *miss.rows, memory, private, loaded, compiled, update]
+        rows = [started, *kept.rows, *forwarded.rows, *blocked.rows, *miss.rows, memory, private, own, blocked_private,
+                blocked_own, loaded, loaded_own, compiled, update, group,
+                limited]
         turns = Turns(kinds, setting.rounds, rows)
         folder = setting.folder / "dns"
         if setting.netlab:
@@ -249,10 +270,14 @@ def measure(cable, setting):
                 taken = server.usage.memory()
                 memory.add(kind.name, taken["rss"])
                 private.add(kind.name, taken["private"])
+                own.add(kind.name, taken["own"])
                 for load, questions in ((kept, lists.kept), (forwarded, lists.forwarded), (blocked, lists.blocked)):
                     if not bare:  # what was not asked for yet is a miss
                         run(cable.client, "dnsperf", "-s", SERVER, "-d", questions, "-q", 50, "-n", 1, seconds=60)
                     load.measure(kind, server, questions, "-l", seconds)
+                taken = server.usage.memory()
+                blocked_private.add(kind.name, taken["private"])
+                blocked_own.add(kind.name, taken["own"])
                 if bare:
                     server.stop()
                     server = servers.floor(setting.tools, "dns", address=SERVER, upstream=CLIENT).start(
@@ -260,7 +285,9 @@ def measure(cable, setting):
                 # dnsmasq takes 300 us for each.
                 count = misses // 10 if kind.name == "dnsmasq" else misses
                 miss.measure(kind, server, lists.fresh(count), "-n", 1)
-                loaded.add(kind.name, server.usage.memory()["private"])
+                taken = server.usage.memory()
+                loaded.add(kind.name, taken["private"])
+                loaded_own.add(kind.name, taken["own"])
             finally:
                 server.stop()
         turns.each(once)
@@ -270,14 +297,29 @@ def measure(cable, setting):
             shutil.copyfile(lists.hosts, changing)
             server = servers.netlab(setting.netlab, "dns", list=changing, upstream=CLIENT).start(
                 cable, folder / kind.name, [probe.Dns(lists.last(), blocked=True)])
-            try:
-                # It gives back what compiling took.
-                time.sleep(1)
+
+            def add(name):
+                begun = time.monotonic()
                 with Peak(server) as peak:
                     with open(changing, "a", encoding="ascii") as out:
-                        out.write("0.0.0.0 brand-new.example\n")
-                    probe.wait(cable, [probe.Dns("brand-new.example", blocked=True)], server, seconds=60)
+                        out.write(f"0.0.0.0 {name}\n")
+                    probe.wait(cable, [probe.Dns(name, blocked=True)], server, seconds=60)
+                return peak, time.monotonic() - begun
+            try:
+                def settle():
+                    # All of the list is in memory then, as after a day in use; what compiling took is given back.
+                    run(cable.client, "dnsperf", "-s", SERVER, "-d", lists.blocked, "-q", 50, "-n", 1, seconds=60)
+                    time.sleep(1)
+                settle()
+                peak, _ = add("brand-new.example")
                 update.add(kind.name, 100 * (peak.most - peak.before) / peak.before)
+                settle()
+                # What the kernel keeps of files it gives back when it must, and the group is told to stop there: who
+                # needs more is killed.
+                if server.usage.limit_group(1.1):
+                    peak, seconds = add("newer.example")
+                    group.add(kind.name, 100 * (peak.group_most - peak.group_before) / peak.group_before)
+                    limited.add(kind.name, 1000 * seconds)
             finally:
                 server.stop()
         turns.each(change, only=["netlab"], rounds=1)
