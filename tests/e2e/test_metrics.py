@@ -39,7 +39,7 @@ def test_prometheus_reads_what_happened(lab):
     before, _ = scrape(client)
     assert value(before, "netlab_dhcp_leases", server="lan") == 0
     assert value(before, "netlab_nodes", declared="true") == 1
-    for name in ("web", "lan", "names"):
+    for name in ("web", "lan", "names", "images"):
         assert value(before, "netlab_service_up", server=name) == 1
 
     machine = lab.client(Udhcpc, "machine")
@@ -54,6 +54,8 @@ def test_prometheus_reads_what_happened(lab):
     assert value(after, "process_resident_memory_bytes") > 1 << 20
     assert value(after, "process_cpu_seconds_total") >= value(before, "process_cpu_seconds_total") > 0
     assert value(after, "process_start_time_seconds") == value(before, "process_start_time_seconds") > 1.7e9
+    assert value(after, "netlab_registry_cache_limit_bytes", server="images") == 1 << 30
+    assert value(after, "netlab_registry_upstream_up", registry="docker.io") in (0, 1)
     for name, kind in kinds.items():
         assert kind == ("counter" if name.endswith("_total") else "gauge"), name
 

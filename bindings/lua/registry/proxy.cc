@@ -81,6 +81,21 @@ void registry_service::drain(std::function<void()> done) {
     begin();
 }
 
+std::vector<reading> registry_service::readings() const {
+  if (!proxy_) return {};
+  auto s = call([](registry::proxy& p) { return p.state(); });
+  std::vector<reading> out = {{"netlab_registry_cache_bytes", {}, static_cast<double>(s.bytes)},
+                              {"netlab_registry_cache_limit_bytes", {}, static_cast<double>(s.max_size)},
+                              {"netlab_registry_evicted_bytes_total", {}, static_cast<double>(s.evicted)},
+                              {"netlab_registry_fetches", {}, static_cast<double>(s.fills)}};
+  for (const auto& u : s.upstreams) {
+    out.push_back({"netlab_registry_upstream_up", {{"registry", u.name}}, u.up ? 1.0 : 0.0});
+    if (u.remaining)
+      out.push_back({"netlab_registry_quota_left", {{"registry", u.name}}, static_cast<double>(*u.remaining)});
+  }
+  return out;
+}
+
 json registry_service::status() const {
   if (!proxy_) return json::object();
   auto s = call([](registry::proxy& p) { return p.state(); });

@@ -23,6 +23,7 @@ public:
   result<void> start(host& h) override;
   void drain(std::function<void()> done) override;
   json status() const override;
+  std::vector<reading> readings() const override;
 
   bool running() const { return proxy_ != nullptr; }
   // Runs `fn(proxy)` on the proxy's loop and returns its result.

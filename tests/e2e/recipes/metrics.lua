@@ -19,6 +19,12 @@ netlab.http.server {
 }
 netlab.tftp.server { listen = lan:at(69), serve = { boot } }
 local dhcp = netlab.dhcp.server { name = "lan", network = lan, range = "10.77.0.100-10.77.0.109", lease = "1h", boot = boot }
+netlab.registry.proxy {
+  name = "images",
+  cache = { path = "registry", max_size = "1GiB" },
+  upstreams = { ["docker.io"] = { url = "http://10.77.0.53:5000" } },
+  listen = lan:at(5000),
+}
 netlab.dns.server {
   name = "names",
   listen = lan:at(53),
