@@ -15,6 +15,8 @@ public:
   listen_list listen;
   registry::proxy_config settings;
   std::string cache; // as the recipe names it
+  // What is fetched when it starts, so that the lab can boot without the upstreams.
+  std::vector<std::string> prefetched, platforms;
 
   ~registry_service() override;
   std::string default_name() const override { return "registry"; }
@@ -23,6 +25,7 @@ public:
   result<void> start(host& h) override;
   void drain(std::function<void()> done) override;
   json status() const override;
+  std::vector<reading> readings() const override;
 
   bool running() const { return proxy_ != nullptr; }
   // Runs `fn(proxy)` on the proxy's loop and returns its result.
