@@ -802,6 +802,11 @@ function netlab.nodes(options) end
 ---@field certificate string certificate chain, PEM (required)
 ---@field key string private key, PEM (required)
 
+---@class netlab.registry.proxy.options.prefetch
+---@field images? string[] by name
+---@field files? string[] lists of images, as `talosctl image default` prints one, or Kubernetes manifests
+---@field platforms? string[] of images for several: "linux/arm64"; by default all of them
+
 ---@class netlab.registry.proxy.options
 ---@field name? string how messages and commands call it
 ---@field cache? netlab.registry.proxy.options.cache where content is kept, and how much of it
@@ -810,6 +815,7 @@ function netlab.nodes(options) end
 ---@field allow? string[] further registries that may be asked for on that port, by name; * and ? match
 ---@field hosted? string opens a registry of this name on the port for all, which takes pushes and keeps them
 ---@field tls? netlab.registry.proxy.options.tls serve HTTPS with this certificate
+---@field prefetch? netlab.registry.proxy.options.prefetch what is fetched when it starts, so that the lab can boot without the registries
 
 ---A pull-through cache of container registries: every byte is fetched once, for all nodes, and stays within a size.
 ---@param options netlab.registry.proxy.options

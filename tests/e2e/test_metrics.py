@@ -55,7 +55,7 @@ def test_prometheus_reads_what_happened(lab):
     assert value(after, "process_cpu_seconds_total") >= value(before, "process_cpu_seconds_total") > 0
     assert value(after, "process_start_time_seconds") == value(before, "process_start_time_seconds") > 1.7e9
     assert value(after, "netlab_registry_cache_limit_bytes", server="images") == 1 << 30
-    assert value(after, "netlab_registry_upstream_up", registry="docker.io") in (0, 1)
+    assert value(after, "netlab_registry_upstream_up", upstream="docker.io") in (0, 1)
     for name, kind in kinds.items():
         assert kind == ("counter" if name.endswith("_total") else "gauge"), name
 

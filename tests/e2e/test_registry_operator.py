@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from lab import images
+from lab import bastion, images
 from lab.registry_node import ALL, MANIFEST, PORT, UPSTREAM, blob_files, sent, whole
 
 pytestmark = [pytest.mark.netlab_only, pytest.mark.needs("skopeo", "docker-registry", "curl")]
@@ -88,6 +88,25 @@ def test_the_operator(lab, upstream, node):
     operate(lab, "unpin", "upstream.lab/team/app:v1")
     assert "is not pinned" in operate(lab, "unpin", "upstream.lab/team/app:v1", fails=True)
     netlab.log.expect("NL-REG-015", 15)
+
+
+def test_prefetched_at_the_start(lab, upstream, node):
+    """What a list and a manifest name is here when it is needed, for the platforms that are wanted."""
+    made = {name: images.Image(upstream, "team/app", name, [200_000], seed=name, architecture=name) for name in ("amd64", "arm64")}
+    images.index(upstream, "team/app", "v1", made)
+    pod = lab.folder / "pod.yaml"
+    pod.write_text("apiVersion: v1\nkind: Pod\nspec:\n  containers:\n    - name: app\n      image: upstream.lab/team/app:v1\n")
+    netlab = lab.start("registry", prefetch=pod)
+    netlab.log.expect("prefetch ended well: 1 of 1", 30)
+    assert {digest for digest, _ in sent(upstream)} == set(made["arm64"].blobs)
+    upstream.down()
+    images.check_folder(node.pull(f"{PORT}/team/app:v1", "--override-arch", "arm64"), made["arm64"])
+    # A file without images, and a registry that the proxy does not have, are mistakes of the recipe.
+    for text, message in (("apiVersion: v1\n", "names no image"), ("elsewhere.lab/a:v1\n", "of no registry of this proxy")):
+        (lab.folder / "wrong").write_text(text)
+        done = subprocess.run(lab.host.command(lab.binary, "run", bastion.RECIPES / "registry.lua", "--state", lab.folder / "other",
+                                               "--prefetch", lab.folder / "wrong"), capture_output=True, text=True, timeout=30)
+        assert done.returncode != 0 and message in done.stdout + done.stderr, done.stdout + done.stderr
 
 
 def test_what_is_left_of_the_quota_is_shown(lab, faulty, node):

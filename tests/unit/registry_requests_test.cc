@@ -93,6 +93,9 @@ TEST_CASE("images in a list and in manifests") {
                 std::string(64, '0') + "\n") ==
       std::vector<std::string>{"nginx:1", "quay.io/x/y@sha256:" + std::string(64, '0')});
   CHECK(images_in("apiVersion: v1\n").empty());
+  // A tag and a digest, as `talosctl image talos-bundle` prints extensions.
+  auto extension = "ghcr.io/siderolabs/gvisor:20250505.0-v1.11.3@sha256:" + std::string(64, 'a');
+  CHECK(images_in(extension + "\n") == std::vector<std::string>{extension});
 }
 
 TEST_CASE("what nodes are told") {

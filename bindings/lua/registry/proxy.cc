@@ -20,6 +20,14 @@ registry_service::~registry_service() {
 
 result<void> registry_service::check(host& h) {
   settings.folder = h.state_path(cache);
+  for (const auto& text : prefetched) {
+    auto image = oci::parse_image(text);
+    auto is_it = [&](const std::string& name) { return image && glob_match(name, image->registry); };
+    if (std::none_of(settings.upstreams.begin(), settings.upstreams.end(),
+                     [&](const auto& u) { return is_it(u.name); }) &&
+        std::none_of(settings.allow.begin(), settings.allow.end(), is_it))
+      return fail(errc::invalid, printable(text) + " is of no registry of this proxy", "prefetch");
+  }
   return registry::check(settings);
 }
 
@@ -62,6 +70,10 @@ result<void> registry_service::start(host& h) {
     return proxy_->start();
   };
   auto begun = alone ? begin() : loop_->call(begin);
+  if (begun && !prefetched.empty()) {
+    auto job = call([&](registry::proxy& p) { return p.prefetch(prefetched, platforms); });
+    if (!job) begun = tl::unexpected(job.error());
+  }
   if (begun) return {};
   if (loop_) loop_->stop();
   proxy_.reset();
@@ -79,21 +91,6 @@ void registry_service::drain(std::function<void()> done) {
     loop_->world().scheduler.post(std::move(begin));
   else
     begin();
-}
-
-std::vector<reading> registry_service::readings() const {
-  if (!proxy_) return {};
-  auto s = call([](registry::proxy& p) { return p.state(); });
-  std::vector<reading> out = {{"netlab_registry_cache_bytes", {}, static_cast<double>(s.bytes)},
-                              {"netlab_registry_cache_limit_bytes", {}, static_cast<double>(s.max_size)},
-                              {"netlab_registry_evicted_bytes_total", {}, static_cast<double>(s.evicted)},
-                              {"netlab_registry_fetches", {}, static_cast<double>(s.fills)}};
-  for (const auto& u : s.upstreams) {
-    out.push_back({"netlab_registry_upstream_up", {{"registry", u.name}}, u.up ? 1.0 : 0.0});
-    if (u.remaining)
-      out.push_back({"netlab_registry_quota_left", {{"registry", u.name}}, static_cast<double>(*u.remaining)});
-  }
-  return out;
 }
 
 json registry_service::status() const {
@@ -121,6 +118,29 @@ json registry_service::status() const {
   if (s.pinned) out["pinned"] = s.pinned;
   if (s.evicted) out["evicted_bytes"] = s.evicted;
   out["upstreams"] = std::move(upstreams);
+  return out;
+}
+
+std::vector<reading> registry_service::readings() const {
+  if (!proxy_) return {};
+  auto s = call([](registry::proxy& p) { return p.state(); });
+  auto number = [](auto n) { return static_cast<double>(n); };
+  std::vector<reading> out = {{"netlab_registry_cache_bytes", {}, number(s.bytes)},
+                              {"netlab_registry_cache_limit_bytes", {}, number(s.max_size)},
+                              {"netlab_registry_blobs", {}, number(s.blobs)},
+                              {"netlab_registry_tags", {}, number(s.tags)},
+                              {"netlab_registry_pinned", {}, number(s.pinned)},
+                              {"netlab_registry_fills", {}, number(s.fills)},
+                              {"netlab_registry_evicted_bytes_total", {}, number(s.evicted)}};
+  if (s.requests) out.push_back({"netlab_registry_hit_ratio", {}, number(s.hits) / number(s.requests)});
+  for (const auto& u : s.upstreams) {
+    auto add = [&](const char* what, double value) { out.push_back({what, {{"upstream", u.name}}, value}); };
+    add("netlab_registry_upstream_up", u.up ? 1 : 0);
+    add("netlab_registry_upstream_blocked_seconds",
+        u.blocked ? std::chrono::duration<double>(*u.blocked).count() : 0);
+    if (u.limit) add("netlab_registry_upstream_quota", number(*u.limit));
+    if (u.remaining) add("netlab_registry_upstream_quota_left", number(*u.remaining));
+  }
   return out;
 }
 
@@ -194,6 +214,16 @@ schema proxy_schema() {
                             required("key", type::path(), "private key, PEM")}),
                "serve HTTPS with this certificate"),
   };
+  s.options.push_back(optional(
+      "prefetch",
+      type::table({
+          optional("images", type::list(type::string()), "by name"),
+          optional("files", type::list(type::path()),
+                   "lists of images, as `talosctl image default` prints one, or Kubernetes manifests"),
+          optional("platforms", type::list(type::string()),
+                   "of images for several: \"linux/arm64\"; by default all of them"),
+      }),
+      "what is fetched when it starts, so that the lab can boot without the registries"));
   s.example = "netlab.registry.proxy {\n"
               "  cache = { max_size = \"20GiB\" },\n"
               "  upstreams = { [\"docker.io\"] = { listen = lan:at(5050) }, [\"ghcr.io\"] = { listen = "
@@ -257,6 +287,22 @@ result<registry::upstream_config> read_upstream(host& h, const std::string& name
   return u;
 }
 
+result<std::vector<std::string>> read_prefetch(host& h, const options& o) {
+  auto out = o.list<std::string>("images");
+  for (const auto& image : out)
+    if (auto ok = oci::parse_image(image); !ok)
+      return fail(errc::invalid, ok.error().message, "prefetch.images");
+  for (const auto& file : o.list<file_path>("files")) {
+    auto text = h.world().files.read(file.path, 4u << 20);
+    if (!text) return fail(text.error().code, text.error().message, "prefetch.files");
+    auto found = registry::images_in(*text);
+    if (found.empty()) return fail(errc::invalid, file.path + " names no image", "prefetch.files");
+    out.insert(out.end(), found.begin(), found.end());
+  }
+  if (out.empty()) return fail(errc::invalid, "one of \"images\" and \"files\" is needed", "prefetch");
+  return out;
+}
+
 result<object_ptr> create_proxy(host& h, const options& o) {
   auto out = std::make_shared<registry_service>();
   auto& s = out->settings;
@@ -281,6 +327,12 @@ result<object_ptr> create_proxy(host& h, const options& o) {
     u.name = *hosted;
     u.hosted = true;
     s.upstreams.push_back(std::move(u));
+  }
+  if (auto prefetch = o.maybe<options>("prefetch")) {
+    auto wanted = read_prefetch(h, *prefetch);
+    if (!wanted) return tl::unexpected(wanted.error());
+    out->prefetched = std::move(*wanted);
+    out->platforms = prefetch->list<std::string>("platforms");
   }
   if (auto tls = o.maybe<options>("tls"))
     s.tls = tls_identity{tls->get<file_path>("certificate").path, tls->get<file_path>("key").path};

@@ -15,6 +15,8 @@ public:
   listen_list listen;
   registry::proxy_config settings;
   std::string cache; // as the recipe names it
+  // What is fetched when it starts, so that the lab can boot without the upstreams.
+  std::vector<std::string> prefetched, platforms;
 
   ~registry_service() override;
   std::string default_name() const override { return "registry"; }

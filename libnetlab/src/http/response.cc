@@ -81,23 +81,25 @@ outgoing write_response(const response& r, std::string_view date, persistence ho
     auto end = std::to_chars(number, number + sizeof number, value).ptr;
     b.append(number, end);
   };
-  b.append("HTTP/1.1 ");
+  using namespace std::string_view_literals; // their length is known, where append(char*) looks for it
+  b.append("HTTP/1.1 "sv);
   put_number(static_cast<std::uint64_t>(r.status));
-  b.append(" ").append(reason_phrase(r.status)).append("\r\nDate: ").append(date).append("\r\n");
-  if (!r.content_type.empty() && !bodiless) b.append("Content-Type: ").append(r.content_type).append("\r\n");
+  b.append(" "sv).append(reason_phrase(r.status)).append("\r\nDate: "sv).append(date).append("\r\n"sv);
+  if (!r.content_type.empty() && !bodiless)
+    b.append("Content-Type: "sv).append(r.content_type).append("\r\n"sv);
   if (!bodiless) {
-    b.append("Content-Length: ");
+    b.append("Content-Length: "sv);
     put_number(r.length);
-    b.append("\r\n");
+    b.append("\r\n"sv);
   }
   b.append(r.fields);
-  if (r.ranges) b.append("Accept-Ranges: bytes\r\n");
+  if (r.ranges) b.append("Accept-Ranges: bytes\r\n"sv);
   b.append(r.content_range);
   if (r.headers)
     for (const auto& [name, value] : *r.headers) b.append(name).append(": ").append(value).append("\r\n");
   if (how == persistence::close) b.append("Connection: close\r\n");
   if (how == persistence::keep_alive_1_0) b.append("Connection: keep-alive\r\n");
-  b.append("\r\n");
+  b.append("\r\n"sv);
   out.head = b.size();
   if (!send_body) return out;
 

@@ -14,7 +14,8 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 
 
 def _data(seed, size):
-    return random.Random(seed).randbytes(size)
+    source, most = random.Random(seed), 128 << 20  # it makes less than 256 MiB at a time
+    return b"".join(source.randbytes(min(most, size - at)) for at in range(0, size, most))
 
 
 def layer(seed, size):

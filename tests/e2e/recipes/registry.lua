@@ -13,6 +13,7 @@ local opt = netlab.args {
   { name = "username", type = "string", default = "", help = "at the first registry" },
   { name = "password_file", type = "string", default = "", help = "its password" },
   { name = "import", type = "string", default = "", help = "the storage folder of an older cache" },
+  { name = "prefetch", type = "string", default = "", help = "a file with images that are fetched at the start" },
   { name = "other", type = "string", default = "", help = "a second registry, without a port of its own" },
 }
 netlab.state(opt.state)
@@ -43,4 +44,5 @@ netlab.registry.proxy {
   upstreams = upstreams,
   listen = "10.77.0.1:5000",
   hosted = "lab",
+  prefetch = given(opt.prefetch) and { files = { opt.prefetch }, platforms = { "linux/arm64" } },
 }
