@@ -77,6 +77,16 @@ function declaration.tell(step, seconds)
   print(("  %s %s (%.1f s)"):format(past[step.action], step.resource.key, seconds))
 end
 
+---Hours from one time of AWS or netlab.time() to another, "2026-11-21T18:00:00Z".
+function declaration.hours_between(from, to)
+  local prices = require "awslab.prices"
+  local function seconds(text)
+    local h, m, s = text:match "T(%d+):(%d+):(%d+)"
+    return prices.days(text) * 86400 + (h or 0) * 3600 + (m or 0) * 60 + (s or 0)
+  end
+  return math.max(0, seconds(to) - seconds(from)) / 3600
+end
+
 -- Prints what a run did and turns it into an exit code: 0 nothing to do, 2 something was done, 1 it failed.
 function declaration.finish(out, err, what)
   if not out then

@@ -391,6 +391,30 @@ def test_credentials_say_why(stand_in):
     assert '"Action":"ec2:CreateVpc"' in denied and cloud.list("lab") == []
 
 
+def listen(answer):
+    """A server of the query protocols: answer("service.Action", fields) gives the body."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def do_POST(self):
+            fields = dict(urllib.parse.parse_qsl(self.rfile.read(int(self.headers["content-length"])).decode(), keep_blank_values=True))
+            scope = self.headers["authorization"].split("Credential=")[1].split("/")[3]
+            body = answer(f"{scope}.{fields['Action']}", fields)
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
 @pytest.mark.needs("aws")
 def test_requests_are_botocores(request, tmp_path):
     """Every action of EC2, Auto Scaling, IAM and STS that Debian's botocore knows: its bytes are netlab's bytes."""
@@ -430,26 +454,11 @@ def test_requests_are_botocores(request, tmp_path):
             calls.append({"service": service, "action": xform_name(name), "input": ours})
     got = {}
 
-    class Echo(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
+    def keep(name, fields):
+        got[name] = fields
+        return b"<R/>"
 
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["content-length"])).decode()
-            fields = dict(urllib.parse.parse_qsl(body, keep_blank_values=True))
-            scope = self.headers["authorization"].split("Credential=")[1].split("/")[3]
-            got[f"{scope}.{fields['Action']}"] = fields
-            answer = b"<R/>"
-            self.send_response(200)
-            self.send_header("content-length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, *_):
-            pass
-
-    echo = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo)
-    threading.Thread(target=echo.serve_forever, daemon=True).start()
+    echo = listen(keep)
     (tmp_path / "calls.json").write_text(json.dumps(calls))
     (tmp_path / "send.lua").write_text("""
 local netlab = require "netlab"
@@ -537,24 +546,7 @@ def test_answers_are_botocores(request, tmp_path):
             wanted[f"{service}.{name}"] = ours(shape, reader.parse({"status_code": 200, "headers": {}, "body": body.encode()}, shape))
             calls.append({"service": service, "action": xform_name(name), "name": f"{service}.{name}"})
 
-    class Teller(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
-        def do_POST(self):
-            fields = dict(urllib.parse.parse_qsl(self.rfile.read(int(self.headers["content-length"])).decode(), keep_blank_values=True))
-            scope = self.headers["authorization"].split("Credential=")[1].split("/")[3]
-            answer = answers[f"{scope}.{fields['Action']}"]
-            self.send_response(200)
-            self.send_header("content-length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, *_):
-            pass
-
-    teller = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Teller)
-    threading.Thread(target=teller.serve_forever, daemon=True).start()
+    teller = listen(lambda name, _: answers[name])
     (tmp_path / "calls.json").write_text(json.dumps(calls))
     (tmp_path / "ask.lua").write_text("""
 local netlab = require "netlab"
