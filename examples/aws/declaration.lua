@@ -57,7 +57,7 @@ function declaration.lab(opt, more)
       },
     },
     bastion = {
-      name = "tf-bastion", group = "tf-asg", type = more.bastion_type or "t4g.small", address = bastion, groups = { "bastion-sg" }, disk = "4GiB",
+      name = "tf-bastion", group = "tf-asg", type = more.bastion_type or "t4g.small", address = bastion, groups = { "bastion-sg" }, disk = more.disk or "4GiB",
       key = more.key, recipe = more.recipe, package = more.package,
       schedule = declaration.schedule,
     },

@@ -115,7 +115,10 @@ def test_recipes(stand_in):
     cloud = stand_in(delay=0.05, lag=0.05)
     planned = cloud.run("lab", "--dry-run", expect=2).stdout
     assert "+ vpc/main" in planned and "the bastion then costs $2.8" in planned and cloud.list("lab") == []
-    assert "$38.69 a month" in cloud.run("lab", "--dry-run", "--nat", "gateway", expect=2).stdout
+    assert "a NAT gateway would be $38.69 a month, 387 times the budget" in planned
+    assert "holds a registry cache of up to 2 GB" in planned and "10 GB more would be $0.18 a month" in planned
+    assert "the NAT gateway is never free: $38.69 a month" in cloud.run("lab", "--dry-run", "--nat", "gateway", expect=2).stdout
+    assert "0.3667/month (20 GB gp3)" in cloud.run("lab", "--dry-run", "--disk", "20GiB", expect=2).stdout.replace("0.37", "0.3667")
     ssh = ("--ssh", "2001:db8::1/128")
     cloud.run("lab", "--yes", *ssh, expect=2)
     cloud.run("lab", "--yes", *ssh, expect=0)
