@@ -136,6 +136,14 @@ def test_recipes(stand_in):
     assert "talos" in cloud.run("teardown", "--session", expect=2).stdout  # without --yes it only tells
     cloud.run("teardown", "--session", "--yes", expect=2)
     assert not [line for line in cloud.list("lab") if line.startswith("instance talos")]
+    cloud.run("talos-launch", "--image", IMAGE, "--count", "2", "--yes", expect=2)
+    cloud.run("reaper", "--once", expect=0)  # they have three hours
+    cloud.run("teardown", "--session", "--yes", expect=2)
+    cloud.run("talos-launch", "--image", IMAGE, "--count", "2", "--hours", "0.0001", "--yes", expect=2)
+    deadline = time.monotonic() + 60
+    while (ended := cloud.run("reaper", "--once")).returncode != 2:
+        assert ended.returncode == 0 and time.monotonic() < deadline, ended.stdout
+    assert "talos-node-1" in ended.stdout and "talos-node-2" in ended.stdout
     gone = cloud.run("teardown", "--all", "--yes", expect=2).stdout
     assert "nothing of lab lab is left in 2 regions: $0.00 a month" in gone
     assert cloud.list("lab") == []

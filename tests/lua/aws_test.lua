@@ -74,7 +74,7 @@ test.case("mistakes of a declaration are told before anybody is asked", function
   check('options.bastion.adress = "x"', 'unknown option "adress" (did you mean "address"?)')
 end)
 
-for _, name in ipairs { "lab", "talos-launch", "teardown", "cost-check", "audit", "fleet" } do
+for _, name in ipairs { "lab", "talos-launch", "teardown", "cost-check", "audit", "fleet", "reaper" } do
   test.case("example aws/" .. name, function()
     local got, err = netlab.process.run { argv = { netlab.testing.program(), "check", "../../examples/aws/" .. name .. ".lua" } }
     test.truthy(got, err and err.message)
