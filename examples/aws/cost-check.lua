@@ -90,29 +90,22 @@ local function explorer()
   return data.services
 end
 
--- Seconds since a day long ago.
-local function moment(text)
-  local h, m, s = text:match "T(%d+):(%d+):(%d+)"
-  return prices.days(text) * 86400 + (h or 0) * 3600 + (m or 0) * 60 + (s or 0)
-end
-
 -- Hours of this month that a resource has been there, and will be: until its end when it has one, by its schedule when
 -- it is the bastion, else until the month's end. What was there and is gone only the bill knows.
 local function hours_of(item, now, ends_of_nodes)
   local tags = kinds.tag_map(item.raw)
-  local from = moment(now:sub(1, 8) .. "01")
   local year, month = tonumber(now:sub(1, 4)), tonumber(now:sub(6, 7))
-  local till = moment(("%04d-%02d-01"):format(month == 12 and year + 1 or year, month % 12 + 1))
-  local here = moment(now)
+  local first, last = now:sub(1, 8) .. "01", ("%04d-%02d-01"):format(month == 12 and year + 1 or year, month % 12 + 1)
   local began = item.raw.launch_time or item.raw.create_time
-  local past = (here - math.max(from, began and moment(began) or here)) / 3600
+  local past = began and declaration.hours_between(began > first and began or first, now) or 0
+  local left = declaration.hours_between(now, last)
   local ends = tags["netlab:expires-at"] or (tags["netlab:session"] and ends_of_nodes)
   if ends then
-    return past, math.max(0, math.min(till, moment(ends)) - here) / 3600
+    return past, math.min(left, declaration.hours_between(now, ends))
   elseif tags["aws:autoscaling:groupName"] then
-    return past, (till - here) / 3600 * model.bastion_hours { bastion = { schedule = declaration.schedule } } / prices.month
+    return past, left * model.bastion_hours { bastion = { schedule = declaration.schedule } } / prices.month
   end
-  return past, (till - here) / 3600
+  return past, left
 end
 
 netlab.main(function()

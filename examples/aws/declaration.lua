@@ -57,7 +57,7 @@ function declaration.lab(opt, more)
       },
     },
     bastion = {
-      name = "tf-bastion", group = "tf-asg", type = more.bastion_type or "t4g.small", address = bastion, groups = { "bastion-sg" }, disk = "4GiB",
+      name = "tf-bastion", group = "tf-asg", type = more.bastion_type or "t4g.small", address = bastion, groups = { "bastion-sg" }, disk = more.disk or "4GiB",
       key = more.key, recipe = more.recipe, package = more.package,
       schedule = declaration.schedule,
     },
@@ -75,6 +75,16 @@ end
 local past = { create = "created", change = "changed", replace = "replaced", delete = "deleted" }
 function declaration.tell(step, seconds)
   print(("  %s %s (%.1f s)"):format(past[step.action], step.resource.key, seconds))
+end
+
+---Hours from one time of AWS or netlab.time() to another, "2026-11-21T18:00:00Z".
+function declaration.hours_between(from, to)
+  local prices = require "awslab.prices"
+  local function seconds(text)
+    local h, m, s = text:match "T(%d+):(%d+):(%d+)"
+    return prices.days(text) * 86400 + (h or 0) * 3600 + (m or 0) * 60 + (s or 0)
+  end
+  return math.max(0, seconds(to) - seconds(from)) / 3600
 end
 
 -- Prints what a run did and turns it into an exit code: 0 nothing to do, 2 something was done, 1 it failed.

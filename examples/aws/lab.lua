@@ -16,6 +16,7 @@ local opt = netlab.args(declaration.options {
   { name = "key", type = "path", help = "an SSH public key's file" },
   { name = "image", type = "string", help = "the nodes' image" },
   { name = "recipe", type = "path", help = "the recipe that the bastion runs" },
+  { name = "disk", type = "string", default = "4GiB", help = "the bastion's volume: what it has for its registry cache" },
   { name = "bucket", type = "string", help = "a bucket of the lab's own, by a name that nobody in the world has yet" },
   { name = "package", type = "path", help = "netlab's .deb (./lab package --arch arm64): goes into the bucket, the bastion installs it" },
   { name = "package-url", type = "url", help = "where the bastion fetches netlab's package" },
@@ -31,7 +32,7 @@ end
 
 local lab = declaration.lab(opt, {
   nat = opt.nat, ssh = opt.ssh, key = content(opt.key), image = opt.image, recipe = opt.recipe and netlab.fs.read(opt.recipe),
-  bucket = opt.bucket and { name = opt.bucket, package = opt.package },
+  disk = opt.disk, bucket = opt.bucket and { name = opt.bucket, package = opt.package },
   package = opt["package-url"] and { url = opt["package-url"], sha256 = opt["package-sha256"] or "" } or nil,
 })
 

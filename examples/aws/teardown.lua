@@ -17,6 +17,7 @@ local opt = netlab.args(declaration.options {
 })
 
 local lab = declaration.lab(opt)
+local prices = require "awslab.prices"
 
 local function show(items)
   for _, item in ipairs(items) do
@@ -46,13 +47,17 @@ netlab.main(function()
     local out, err = lab:end_session { tell = tell, stop_bastion = opt["stop-bastion"] }
     local code = declaration.finish(out, err, "end of the session")
     if out and code ~= 1 then
-      local hours = 0
+      local hours, longest, compute = 0, 0, 0
       for _, node in ipairs(nodes) do
-        local y, mo, d, h, mi, s = node.launched:match "(%d+)-(%d+)-(%d+)T(%d+):(%d+):(%d+)"
-        local there = os.time { year = y, month = mo, day = d, hour = h, min = mi, sec = s }
-        hours = hours + math.max(0, os.difftime(os.time(os.date "!*t"), there)) / 3600
+        local here = declaration.hours_between(node.launched, netlab.time())
+        local trial = node.type == prices.trial.type and prices.trial_runs(netlab.time())
+        hours, longest = hours + here, math.max(longest, here)
+        compute = compute + (trial and 0 or here * (prices.of(opt.region, node.type) or 0))
       end
-      print(("the session is over: %d nodes, %.1f node-hours, about $%.4f of disks"):format(#nodes, hours, hours * 10 * 0.088 / 730))
+      local disks = hours * 10 * prices.of(opt.region, "gp3_gb_month") / prices.month
+      local address = longest * prices.of(opt.region, "public_ipv4")
+      print(("the session is over: %d nodes, %.1f node-hours: about $%.4f (compute $%.4f, disks $%.4f, public address $%.4f)"):format(
+        #nodes, hours, compute + disks + address, compute, disks, address))
     end
     return code
   end

@@ -229,8 +229,7 @@ local function claimed(self, options, resources, part, again)
   if plan.counts.create + plan.counts.replace > 0 then
     preflight(r, plan.steps)
   end
-  claim.take(r, plan.steps)
-  local ok, out = pcall(function()
+  return claim.hold(r, plan.steps, function()
     -- Under the claim nobody else changes it: this is the plan that counts.
     plan = make_plan(self, r, resources, part)
     local got = carry_out(self, r, plan, options, part)
@@ -258,15 +257,6 @@ local function claimed(self, options, resources, part, again)
     end
     return got
   end)
-  if not ok or out.code == 1 then
-    claim.abandon(r)
-  else
-    claim.release(r)
-  end
-  if not ok then
-    error(out, 0)
-  end
-  return out
 end
 
 ---Makes what is missing and changes what differs. { code, made, failed, outputs }: 0 nothing to do, 2 done, 1 failed.
@@ -450,8 +440,7 @@ local function teardown(self, options, keep)
     end_schedules(self, r)
     return out
   end
-  claim.take(r, {})
-  local ok, err = pcall(function()
+  return claim.hold(r, {}, function()
     r:scan()
     local blocking = keep and {} or strangers(self, r, r.found)
     if #blocking > 0 then
@@ -489,18 +478,10 @@ local function teardown(self, options, keep)
     for _, f in ipairs(failed) do
       out.failed[#out.failed + 1] = { key = f.key, message = f.err.message, code = f.err.code }
     end
+    out.seconds, out.calls = netlab.uptime() - began, r.calls
+    out.code = #out.failed > 0 and 1 or 2
+    return out
   end)
-  out.seconds, out.calls = netlab.uptime() - began, r.calls
-  out.code = #out.failed > 0 and 1 or 2
-  if not ok or out.code == 1 then
-    claim.abandon(r)
-  else
-    claim.release(r)
-  end
-  if not ok then
-    error(err, 0)
-  end
-  return out
 end
 
 ---Deletes everything that has the lab's tag, in the order that its dependencies ask for. Stops before the first

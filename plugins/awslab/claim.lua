@@ -84,13 +84,19 @@ function claim.acquire(run, steps)
     return run:try("ec2", "create_launch_template", { launch_template_name = name, launch_template_data = data, client_token = netlab.digest.sha256(name .. we.text .. netlab.uptime() .. "/" .. asked):sub(1, 40),
       tag_specifications = { { resource_type = "launch-template", tags = tags } } })
   end
-  local made, err = create()
-  if made then
-    run.claim = { id = made.launch_template.launch_template_id }
-    claim.renew(run)
+  -- Whether it is ours now; somebody else's is no mistake yet.
+  local function created()
+    local made, err = create()
+    if made then
+      run.claim = { id = made.launch_template.launch_template_id }
+      claim.renew(run)
+      return true
+    elseif err.code ~= "exists" then
+      error(err, 0)
+    end
+  end
+  if created() then
     return true
-  elseif err.code ~= "exists" then
-    error(err, 0)
   end
   -- It is there. It may not show yet, and it may go while we look.
   local there
@@ -99,13 +105,8 @@ function claim.acquire(run, steps)
     local got = run:try("ec2", "describe_launch_templates", { launch_template_names = { name } })
     there = got and got.launch_templates[1]
     if not there then
-      made, err = create()
-      if made then
-        run.claim = { id = made.launch_template.launch_template_id }
-        claim.renew(run)
+      if created() then
         return true
-      elseif err.code ~= "exists" then
-        error(err, 0)
       elseif netlab.uptime() - began > run.visibility * 2 + 5 then
         error(netlab.err.new("busy", "the lab's claim " .. name .. " is there but does not show", "awslab"), 0)
       end
@@ -192,6 +193,18 @@ function claim.release(run)
   if not ok and err.code ~= "not_found" then
     error(err, 0)
   end
+end
+
+---Does `fn` under the claim. Its result's code 1, or an error, leaves the claim for the next start.
+function claim.hold(run, steps, fn)
+  claim.take(run, steps)
+  local ok, out = pcall(fn)
+  if not ok or out.code == 1 then
+    claim.abandon(run)
+  else
+    claim.release(run)
+  end
+  return ok and out or error(out, 0)
 end
 
 return claim

@@ -10,6 +10,17 @@ local function problem(option, text)
   return nil, netlab.err.new("invalid", text, option)
 end
 
+-- "4GiB" → 4; nil for anything else.
+local function gib(text)
+  return tonumber(tostring(text):match "^(%d+)Gi?B$")
+end
+model.gib = gib
+
+local function clock(text)
+  local h, m = tostring(text):match "^(%d%d?):(%d%d)$"
+  return h and tonumber(h) < 24 and tonumber(m) < 60
+end
+
 ---Checks what no schema can: nil, err names the option at fault.
 function model.check(o)
   local vpc = networks.parse(o.cidr)
@@ -92,6 +103,17 @@ function model.check(o)
       end
     end
   end
+  for _, entry in ipairs { { "bastion", b }, { "nodes", o.nodes } } do
+    local disk = entry[2] and entry[2].disk
+    if disk and not (gib(disk) and gib(disk) >= 1) then
+      return problem(entry[1], ("%s.disk: %q is no size of a volume, such as 4GiB"):format(entry[1], disk))
+    end
+  end
+  for _, name in ipairs { "start", "stop" } do
+    if b and b.schedule and not clock(b.schedule[name]) then
+      return problem("bastion", ("bastion.schedule.%s: %q is no time of a day, such as 18:00"):format(name, b.schedule[name]))
+    end
+  end
   if o.nat == "instance" and not b then
     return problem("nat", 'nat = "instance" is the bastion: declare one, or use "gateway" or "none"')
   end
@@ -125,10 +147,6 @@ local function hours(o)
   return span / 60 * 365 / 12
 end
 model.bastion_hours = hours
-
-local function gib(text)
-  return tonumber((tostring(text):gsub("GiB$", ""):gsub("GB$", "")))
-end
 
 ---The resources of the lab: { { kind, name, key, spec, needs = { key, … }, hourly, monthly, note }, … }.
 function model.resources(o)

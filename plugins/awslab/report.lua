@@ -102,8 +102,15 @@ function report.notes(o)
   if o.nat == "gateway" then
     out[#out + 1] = ("the NAT gateway is never free: %s a month with its address, idle; nat = \"instance\" is the bastion, %s/h while nodes run"):format(money((gateway + address) * prices.month), money(address))
   end
+  if o.nat == "instance" then
+    out[#out + 1] = ("way out of the private subnets: the bastion, %s/h for its public address while nodes run; a NAT gateway would be %s a month, %.0f times the budget"):format(
+      money(address), money((gateway + address) * prices.month), (gateway + address) * prices.month / math.max(o.budget, 0.01))
+  end
   local b = o.bastion
   if b then
+    local disk, gb = model.gib(b.disk), prices.of(region, "gp3_gb_month", o.refreshed)
+    out[#out + 1] = ("the bastion's volume of %d GB holds a registry cache of up to %d GB (registry.proxy { cache = { max_size } }); 10 GB more would be %s a month"):format(
+      disk, math.max(1, disk - 2), money(gb * 10 * model.bastion_hours(o) / prices.month))
     local hours = model.bastion_hours(o)
     local cost = prices.of(region, b.type, o.refreshed)
     if b.type == prices.trial.type and hours * 1 > 0 and prices.trial_runs(o.now) then

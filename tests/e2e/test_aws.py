@@ -115,7 +115,10 @@ def test_recipes(stand_in):
     cloud = stand_in(delay=0.05, lag=0.05)
     planned = cloud.run("lab", "--dry-run", expect=2).stdout
     assert "+ vpc/main" in planned and "the bastion then costs $2.8" in planned and cloud.list("lab") == []
-    assert "$38.69 a month" in cloud.run("lab", "--dry-run", "--nat", "gateway", expect=2).stdout
+    assert "a NAT gateway would be $38.69 a month, 387 times the budget" in planned
+    assert "holds a registry cache of up to 2 GB" in planned and "10 GB more would be $0.18 a month" in planned
+    assert "the NAT gateway is never free: $38.69 a month" in cloud.run("lab", "--dry-run", "--nat", "gateway", expect=2).stdout
+    assert "0.3667/month (20 GB gp3)" in cloud.run("lab", "--dry-run", "--disk", "20GiB", expect=2).stdout.replace("0.37", "0.3667")
     ssh = ("--ssh", "2001:db8::1/128")
     cloud.run("lab", "--yes", *ssh, expect=2)
     cloud.run("lab", "--yes", *ssh, expect=0)
@@ -133,6 +136,14 @@ def test_recipes(stand_in):
     assert "talos" in cloud.run("teardown", "--session", expect=2).stdout  # without --yes it only tells
     cloud.run("teardown", "--session", "--yes", expect=2)
     assert not [line for line in cloud.list("lab") if line.startswith("instance talos")]
+    cloud.run("talos-launch", "--image", IMAGE, "--count", "2", "--yes", expect=2)
+    cloud.run("reaper", "--once", expect=0)  # they have three hours
+    cloud.run("teardown", "--session", "--yes", expect=2)
+    cloud.run("talos-launch", "--image", IMAGE, "--count", "2", "--hours", "0.0001", "--yes", expect=2)
+    deadline = time.monotonic() + 60
+    while (ended := cloud.run("reaper", "--once")).returncode != 2:
+        assert ended.returncode == 0 and time.monotonic() < deadline, ended.stdout
+    assert "talos-node-1" in ended.stdout and "talos-node-2" in ended.stdout
     gone = cloud.run("teardown", "--all", "--yes", expect=2).stdout
     assert "nothing of lab lab is left in 2 regions: $0.00 a month" in gone
     assert cloud.list("lab") == []
@@ -391,6 +402,30 @@ def test_credentials_say_why(stand_in):
     assert '"Action":"ec2:CreateVpc"' in denied and cloud.list("lab") == []
 
 
+def listen(answer):
+    """A server of the query protocols: answer("service.Action", fields) gives the body."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def do_POST(self):
+            fields = dict(urllib.parse.parse_qsl(self.rfile.read(int(self.headers["content-length"])).decode(), keep_blank_values=True))
+            scope = self.headers["authorization"].split("Credential=")[1].split("/")[3]
+            body = answer(f"{scope}.{fields['Action']}", fields)
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
 @pytest.mark.needs("aws")
 def test_requests_are_botocores(request, tmp_path):
     """Every action of EC2, Auto Scaling, IAM and STS that Debian's botocore knows: its bytes are netlab's bytes."""
@@ -430,26 +465,11 @@ def test_requests_are_botocores(request, tmp_path):
             calls.append({"service": service, "action": xform_name(name), "input": ours})
     got = {}
 
-    class Echo(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
+    def keep(name, fields):
+        got[name] = fields
+        return b"<R/>"
 
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["content-length"])).decode()
-            fields = dict(urllib.parse.parse_qsl(body, keep_blank_values=True))
-            scope = self.headers["authorization"].split("Credential=")[1].split("/")[3]
-            got[f"{scope}.{fields['Action']}"] = fields
-            answer = b"<R/>"
-            self.send_response(200)
-            self.send_header("content-length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, *_):
-            pass
-
-    echo = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo)
-    threading.Thread(target=echo.serve_forever, daemon=True).start()
+    echo = listen(keep)
     (tmp_path / "calls.json").write_text(json.dumps(calls))
     (tmp_path / "send.lua").write_text("""
 local netlab = require "netlab"
@@ -537,24 +557,7 @@ def test_answers_are_botocores(request, tmp_path):
             wanted[f"{service}.{name}"] = ours(shape, reader.parse({"status_code": 200, "headers": {}, "body": body.encode()}, shape))
             calls.append({"service": service, "action": xform_name(name), "name": f"{service}.{name}"})
 
-    class Teller(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
-        def do_POST(self):
-            fields = dict(urllib.parse.parse_qsl(self.rfile.read(int(self.headers["content-length"])).decode(), keep_blank_values=True))
-            scope = self.headers["authorization"].split("Credential=")[1].split("/")[3]
-            answer = answers[f"{scope}.{fields['Action']}"]
-            self.send_response(200)
-            self.send_header("content-length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, *_):
-            pass
-
-    teller = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Teller)
-    threading.Thread(target=teller.serve_forever, daemon=True).start()
+    teller = listen(lambda name, _: answers[name])
     (tmp_path / "calls.json").write_text(json.dumps(calls))
     (tmp_path / "ask.lua").write_text("""
 local netlab = require "netlab"

@@ -61,6 +61,9 @@ test.case("mistakes of a declaration are told before anybody is asked", function
   check('options.subnets.private.cidr = "10.20.13.7/24"', "is no network")
   check('options.bastion.address = "10.20.14.140"', "10.20.14.140 is not in subnet private (10.20.13.0/24)")
   check('options.bastion.address = "10.20.13.2"', "AWS keeps the first four addresses")
+  check('options.bastion.disk = "4XB"', '"4XB" is no size of a volume, such as 4GiB')
+  check('options.bastion.schedule = { start = "18:00", stop = "25:00" }', '"25:00" is no time of a day')
+  check('options.bucket = { name = "Not_A_Bucket" }', '"Not_A_Bucket" is no bucket')
   check('options.cidr = "10.0.0.0/8"', "from 16 to 28 bits")
   check('options.groups.g.ingress[1].group = "h"', 'there is no group "h"')
   check('options.groups.g.ingress[1] = { port = 22 }', "one of group and cidr is needed")
@@ -71,7 +74,7 @@ test.case("mistakes of a declaration are told before anybody is asked", function
   check('options.bastion.adress = "x"', 'unknown option "adress" (did you mean "address"?)')
 end)
 
-for _, name in ipairs { "lab", "talos-launch", "teardown", "cost-check", "audit", "fleet" } do
+for _, name in ipairs { "lab", "talos-launch", "teardown", "cost-check", "audit", "fleet", "reaper" } do
   test.case("example aws/" .. name, function()
     local got, err = netlab.process.run { argv = { netlab.testing.program(), "check", "../../examples/aws/" .. name .. ".lua" } }
     test.truthy(got, err and err.message)

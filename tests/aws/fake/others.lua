@@ -228,15 +228,16 @@ function iam.UpdateRole(c)
   return {}
 end
 function iam.GetRole(c) return { Role = role(c) } end
-function iam.ListRoles(c)
+local function by_path(c, what, name, list)
   local all = {}
-  for _, r in pairs(c.world.iam.roles) do
+  for _, r in pairs(c.world.iam[what]) do
     if r.Path:sub(1, #(c.p.PathPrefix or "/")) == (c.p.PathPrefix or "/") then all[#all + 1] = r end
   end
-  table.sort(all, function(a, b) return a.RoleName < b.RoleName end)
+  table.sort(all, function(a, b) return a[name] < b[name] end)
   local page, token = core.pages(c.world, c.p, all)
-  return { Roles = page, IsTruncated = token and "true" or "false", Marker = token }
+  return { [list] = page, IsTruncated = token and "true" or "false", Marker = token }
 end
+function iam.ListRoles(c) return by_path(c, "roles", "RoleName", "Roles") end
 function iam.PutRolePolicy(c)
   if not netlab.json.decode(c.p.PolicyDocument or "") then refuse("MalformedPolicyDocument", "This policy contains invalid Json") end
   role(c)._policies[c.p.PolicyName] = c.p.PolicyDocument
@@ -304,15 +305,7 @@ function iam.CreateInstanceProfile(c)
   return { InstanceProfile = r }
 end
 function iam.GetInstanceProfile(c) return { InstanceProfile = profile(c) } end
-function iam.ListInstanceProfiles(c)
-  local all = {}
-  for _, r in pairs(c.world.iam.profiles) do
-    if r.Path:sub(1, #(c.p.PathPrefix or "/")) == (c.p.PathPrefix or "/") then all[#all + 1] = r end
-  end
-  table.sort(all, function(a, b) return a.InstanceProfileName < b.InstanceProfileName end)
-  local page, token = core.pages(c.world, c.p, all)
-  return { InstanceProfiles = page, IsTruncated = token and "true" or "false", Marker = token }
-end
+function iam.ListInstanceProfiles(c) return by_path(c, "profiles", "InstanceProfileName", "InstanceProfiles") end
 function iam.AddRoleToInstanceProfile(c)
   local p, r = profile(c), role(c)
   if p.Roles[1] then refuse("LimitExceeded", "Cannot exceed quota for InstanceSessionsPerInstanceProfile: 1", 409) end
