@@ -22,7 +22,7 @@ std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
 answer_cache::answer_cache(std::size_t max_bytes, std::uint64_t seed) : max_bytes_(max_bytes), seed_(seed) {
   auto buckets = std::bit_ceil(std::max<std::size_t>(64, max_bytes / typical_answer));
   mask_ = buckets - 1;
-  buckets_.reset(new cached_answer*[buckets]());
+  buckets_ = std::make_unique<cached_answer*[]>(buckets);
 }
 
 answer_cache::~answer_cache() { clear(); }

@@ -9,7 +9,7 @@ namespace netlab::dns {
 // §5.4, RFC 5155 §8). Looks into the message that the records are from.
 class denial {
 public:
-  denial(name zone, proof_work& work) : zone_(std::move(zone)), work_(work) {}
+  denial(const name& zone, proof_work& work) : zone_(zone), work_(work) {}
   // A record of a set whose signature was found good.
   void add(const record& r);
   bool empty() const { return plain_.empty() && hashed_.empty(); }
