@@ -83,7 +83,7 @@ local function explorer()
     end
     data = { date = today, services = {} }
     for _, group in ipairs(got.results_by_time[1] and got.results_by_time[1].groups or {}) do
-      data.services[group.keys[1]] = tonumber(group.metrics.unblended_cost and group.metrics.unblended_cost.amount or group.metrics.UnblendedCost.Amount)
+      data.services[group.keys[1]] = tonumber(group.metrics.UnblendedCost.amount)
     end
     netlab.fs.write(opt.cache, netlab.json.encode(data))
   end

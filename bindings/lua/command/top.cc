@@ -95,9 +95,11 @@ sums sums_of(const json& status) {
   return out;
 }
 
+// Not below zero: a run that began anew counts from there.
 double grown(const sums& before, const sums& now, const std::string& name) {
   auto a = before.find(name), b = now.find(name);
-  return b == now.end() ? 0 : b->second - (a == before.end() ? 0 : a->second);
+  if (b == now.end()) return 0;
+  return std::max(0.0, b->second - (a == before.end() ? 0 : a->second));
 }
 
 // A number of things a second.
@@ -130,8 +132,7 @@ table work_rows(const sums& before, const sums& now, double seconds) {
     if (total == now.end()) continue;
     auto each = [&](double d) { return seconds > 0 ? d / seconds : 0; };
     std::string bytes;
-    if (w.bytes)
-      bytes = format_size(static_cast<std::uint64_t>(std::max(0.0, each(grown(before, now, w.bytes)))));
+    if (w.bytes) bytes = format_size(static_cast<std::uint64_t>(each(grown(before, now, w.bytes))));
     out.push_back({w.name, w.what, rate(each(grown(before, now, w.requests))), bytes, rate(total->second)});
   }
   return out;

@@ -43,7 +43,7 @@ public:
       if (kind == service_shape::kind::flat_list) {
         if (!out.contains(name)) out[name] = json::array();
         out[name].push_back(value(child, wire, service_shape::kind::text, depth + 1));
-      } else if (s_.is_map(name)) {
+      } else if (s_.is_map({}, depth == 0 ? std::string(parent) : snake_case(parent), name)) {
         out[name] = map(child, depth + 1);
       } else {
         out[name] = value(child, wire, kind, depth + 1);
@@ -130,17 +130,33 @@ result<pugi::xml_node> parse(const service_shape& s, const std::string& body, pu
   return root;
 }
 
-json snake_members(const service_shape& s, const json& v) {
+json snake_members(const service_shape& s, const std::string& action, const json& v,
+                   const std::string& parent);
+
+// A map or a list of maps: the keys are data.
+json snake_map(const service_shape& s, const std::string& action, const json& v, const std::string& parent) {
+  if (!v.is_structured()) return v;
+  json out = v.is_array() ? json::array() : json::object();
+  if (v.is_array())
+    for (const auto& item : v) out.push_back(snake_map(s, action, item, parent));
+  else
+    for (const auto& [key, item] : v.items()) out[key] = snake_members(s, action, item, parent);
+  return out;
+}
+
+json snake_members(const service_shape& s, const std::string& action, const json& v,
+                   const std::string& parent) {
   if (v.is_array()) {
     json out = json::array();
-    for (const auto& item : v) out.push_back(snake_members(s, item));
+    for (const auto& item : v) out.push_back(snake_members(s, action, item, parent));
     return out;
   }
   if (!v.is_object()) return v;
   json out = json::object();
   for (const auto& [key, value] : v.items()) {
     auto name = snake_case(key);
-    out[name] = s.is_map(name) ? value : snake_members(s, value);
+    out[name] = s.is_map(action, parent, name) ? snake_map(s, action, value, name)
+                                               : snake_members(s, action, value, name);
   }
   return out;
 }
@@ -190,7 +206,7 @@ result<json> decode(const service_shape& s, const std::string& action, const htt
     auto parsed = parse_json(r.body);
     if (!parsed) return broken(s, "what is no JSON: " + parsed.error().message);
     if (!parsed->is_object()) return broken(s, "JSON that is no object");
-    return snake_members(s, *parsed);
+    return snake_members(s, action, *parsed, "");
   }
   pugi::xml_document document;
   auto root = parse(s, r.body, document);

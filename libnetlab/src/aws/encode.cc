@@ -29,10 +29,11 @@ result<std::string> scalar(const json& v, const std::string& path) {
 json as_list(const json& v) { return v.is_array() ? v : json::array({v}); }
 
 // { ["tag:x"] = "y" } → [{ name = "tag:x", values = ["y"] }], and the like of tags.
-json expand(const service_shape& s, const std::string& key, const json& value) {
+json expand(const service_shape& s, const std::string& action, const std::string& parent,
+            const std::string& key, const json& value) {
   bool filters = key == "filters" && (s.protocol == protocol::ec2 || s.name == "autoscaling");
   bool matches = key == "filters" && s.name == "pricing";
-  bool tags = key == "tags" && !s.is_map(key);
+  bool tags = key == "tags" && !s.is_map(action, parent, key) && !s.is_structure(action, parent, key);
   if (!value.is_object() || !(filters || matches || tags)) return value;
   json out = json::array();
   for (const auto& [name, item] : value.items()) {
@@ -59,7 +60,7 @@ public:
   result<void> members(const json& input, const std::string& prefix, const std::string& parent) {
     for (const auto& [key, given] : input.items()) {
       if (given.is_null()) continue;
-      auto value = expand(s_, key, given);
+      auto value = expand(s_, action_, parent, key, given);
       auto name = prefix + s_.input_name(action_, parent, key, value.is_array());
       auto ok = one(value, name, key);
       if (!ok) return ok;
@@ -91,6 +92,20 @@ private:
 };
 
 json json_members(const service_shape& s, const std::string& action, const json& v,
+                  const std::string& parent);
+
+// A map or a list of maps: the keys are the caller's.
+json json_map(const service_shape& s, const std::string& action, const json& v, const std::string& parent) {
+  if (!v.is_structured()) return json_members(s, action, v, parent);
+  json out = v.is_array() ? json::array() : json::object();
+  if (v.is_array())
+    for (const auto& item : v) out.push_back(json_map(s, action, item, parent));
+  else
+    for (const auto& [name, item] : v.items()) out[name] = json_members(s, action, item, parent);
+  return out;
+}
+
+json json_members(const service_shape& s, const std::string& action, const json& v,
                   const std::string& parent) {
   if (v.is_array()) {
     json out = json::array();
@@ -107,9 +122,9 @@ json json_members(const service_shape& s, const std::string& action, const json&
   }
   json out = json::object();
   for (const auto& [key, given] : v.items()) {
-    auto value = expand(s, key, given);
+    auto value = expand(s, action, parent, key, given);
     out[s.input_name(action, parent, key, value.is_array())] =
-        s.is_map(key) ? value : json_members(s, action, value, key);
+        s.is_map(action, parent, key) ? json_map(s, action, value, key) : json_members(s, action, value, key);
   }
   return out;
 }
@@ -129,9 +144,9 @@ result<std::string> xml_members(const service_shape& s, const std::string& actio
   std::string out;
   for (const auto& [key, given] : v.items()) {
     if (given.is_null()) continue;
-    auto value = expand(s, key, given);
+    auto value = expand(s, action, parent, key, given);
     auto name = s.input_name(action, parent, key, value.is_array());
-    auto inner = [&](const json& item) -> result<std::string> {
+    auto inner = [&, key = key](const json& item) -> result<std::string> {
       if (item.is_object()) return xml_members(s, action, item, key);
       auto text = scalar(item, key);
       if (!text) return text;
@@ -139,7 +154,7 @@ result<std::string> xml_members(const service_shape& s, const std::string& actio
     };
     std::string open, close, each = name;
     if (value.is_array()) {
-      auto shape = s.xml_list(key);
+      auto shape = s.xml_list(action, parent, key);
       if (auto arrow = shape.find('>'); arrow != std::string::npos) {
         open = "<" + shape.substr(0, arrow) + ">";
         close = "</" + shape.substr(0, arrow) + ">";
@@ -190,7 +205,7 @@ result<json> place_members(const service_shape& s, const std::string& action, co
       placed = true;
     }
     if (placed) continue;
-    auto header = s.header_of(key), query = s.query_of(key);
+    auto header = s.header_of(action, key), query = s.query_of(action, key);
     if (key == route.payload) {
       left[key] = value;
     } else if (key == "metadata" && s.name == "s3" && value.is_object()) {
@@ -199,16 +214,20 @@ result<json> place_members(const service_shape& s, const std::string& action, co
         if (!text) return tl::unexpected(text.error());
         out.headers.emplace_back("x-amz-meta-" + to_lower(k), *text);
       }
-    } else if (!query.empty() && (s.protocol == protocol::rest_xml || header.empty())) {
+    } else if (!query.empty()) {
       for (const auto& item : as_list(value)) {
         auto text = scalar(item, key);
         if (!text) return tl::unexpected(text.error());
         out.query.emplace_back(query, *text);
       }
     } else if (!header.empty()) {
-      auto text = scalar(value, key);
-      if (!text) return tl::unexpected(text.error());
-      out.headers.emplace_back(header, *text);
+      std::string line;
+      for (const auto& item : as_list(value)) {
+        auto text = scalar(item, key);
+        if (!text) return tl::unexpected(text.error());
+        line += (line.empty() ? "" : ",") + *text;
+      }
+      out.headers.emplace_back(header, line);
     } else {
       left[key] = value;
     }

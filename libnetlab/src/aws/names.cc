@@ -188,8 +188,7 @@ supportedInRegion targetMultiAttachEnabled terminateInstancesWithExpiration trac
 useLongIdsAggregated vpcEndpointPolicySupported instanceTypeSet.bareMetal ModifyPublicIpDnsNameOptions.successful
 disableApiStop.value sourceDestCheck.value ebsOptimized.value enaSupport.value disableApiTermination.value
 autoEnableIO.value enableNetworkAddressUsageMetrics.value enableDnsSupport.value enableDnsHostnames.value
-@numbers occurrenceDaySet.item validCores.item validThreadsPerCore.item
-EbsCardIndex EnaQueueCount Ipv4PrefixCount Ipv6PrefixCount NetworkCardIndex TcpEstablishedTimeout
+@numbers EbsCardIndex EnaQueueCount Ipv4PrefixCount Ipv6PrefixCount NetworkCardIndex TcpEstablishedTimeout
 UdpStreamTimeout UdpTimeout VolumeInitializationRate acceptedRouteCount additionalFlexibleNetworkInterfaces
 addressCount allocationDefaultNetmaskLength allocationMaxNetmaskLength allocationMinNetmaskLength amazonSideAsn
 amiLaunchIndex amount analyzedEniCount availableAddressCount availableCapacity availableInstanceCount
@@ -228,7 +227,8 @@ version versionNumber virtualNetworkId vlan vlanId volumeInitializationRate volu
 icmpTypeCode.code instanceState.code previousState.code currentState.code initializationStatusDetails.progress
 volumeModificationSet.progress volumeModification.progress egressFilterRuleSet.protocol ingressFilterRuleSet.protocol
 trafficMirrorFilterRule.protocol trafficMirrorFilterRuleSet.protocol icmpTypeCode.type phase2DHGroupNumberSet.value
-phase1DHGroupNumberSet.value metricPointSet.value metricValueSet.value
+phase1DHGroupNumberSet.value metricPointSet.value metricValueSet.value occurrenceDaySet.item protocolSet.item
+validCores.item validThreadsPerCore.item
 @lists Ipv4Prefix Ipv6Prefix SecurityGroupId Tag TagSpecification accelerators allocationMetadataList
 allowedPrincipals assignedIpv6Addresses associatedTargetNetwork attachmentStatuses attachments authenticationOptions
 authorizationRule availabilityZoneInfo availableInstanceCapacity bandwidthWeightings bgpConfigurations
@@ -270,8 +270,7 @@ total_local_storage_gb=TotalLocalStorageGB vpc_zone_identifier=VPCZoneIdentifier
 @booleans AssociatePublicIpAddress AutoRollback CapacityRebalance DeleteOnTermination DisableScaleIn EbsOptimized
 Enabled Encrypted NewInstancesProtectedFromScaleIn NoDevice PropagateAtLaunch ProtectedFromScaleIn
 RequireHibernateSupport ReturnData ReuseOnScaleIn SkipMatching ZonalShiftEnabled
-@numbers CheckpointPercentages.member Values.member
-BakeTime CheckpointDelay Cooldown DefaultCooldown DefaultInstanceWarmup DesiredCapacity
+@numbers BakeTime CheckpointDelay Cooldown DefaultCooldown DefaultInstanceWarmup DesiredCapacity
 EstimatedInstanceWarmup GlobalTimeout HealthCheckGracePeriod HeartbeatTimeout HttpPutResponseHopLimit InstanceWarmup
 InstancesToUpdate InstancesToUpdateOnRollback Iops Max MaxCapacityBuffer MaxGroupPreparedCapacity MaxHealthyPercentage
 MaxInstanceLifetime MaxNumberOfAutoScalingGroups MaxNumberOfLaunchConfigurations MaxSize
@@ -280,7 +279,7 @@ MinAdjustmentMagnitude MinAdjustmentStep MinHealthyPercentage MinSize NumberOfAu
 NumberOfLaunchConfigurations OnDemandBaseCapacity OnDemandMaxPricePercentageOverLowestPrice
 OnDemandPercentageAboveBaseCapacity PercentageComplete PercentageCompleteOnRollback Period PredictedCapacity Progress
 ScalingAdjustment SchedulingBufferTime SpotInstancePools SpotMaxPricePercentageOverLowestPrice TargetValue Throughput
-VolumeSize WarmPoolSize
+VolumeSize WarmPoolSize CheckpointPercentages.member Values.member
 @lists AcceleratorManufacturers AcceleratorNames AcceleratorTypes Activities AdjustmentTypes Alarms
 AllowedInstanceTypes AutoScalingGroups AutoScalingInstances AutoScalingNotificationTypes AvailabilityZoneIds
 AvailabilityZones BlockDeviceMappings CapacityReservationIds CapacityReservationResourceGroupArns
@@ -291,6 +290,7 @@ LoadBalancerTargetGroups LoadBalancers LoadForecast LocalStorageTypes MetricData
 NotificationConfigurations Overrides Processes Reference ScalingPolicies ScheduledUpdateGroupActions SecurityGroups
 StepAdjustments SuspendedProcesses Tags TargetGroupARNs TerminationPolicies TerminationPolicyTypes Timestamps
 TrafficSources Values
+@entries Reference=item
 )"},
     {"iam", R"(
 @protocol query
@@ -493,15 +493,15 @@ destination_if_none_match=if-none-match destination_if_unmodified_since=if-unmod
 expected_bucket_owner expected_source_bucket_owner=x-amz-source-expected-bucket-owner expiration expires=expires
 grant_full_control grant_read grant_read_acp grant_write grant_write_acp if_match=if-match if_match_initiated_time
 if_match_last_modified_time if_match_size if_modified_since=if-modified-since if_none_match=if-none-match
-if_unmodified_since=if-unmodified-since last_modified=last-modified location=location max_parts metadata_directive mfa
+if_unmodified_since=if-unmodified-since last_modified=last-modified location=location metadata_directive mfa
 missing_meta mpu_object_size=x-amz-mp-object-size object_attributes object_if_match
 object_lock_enabled_for_bucket=x-amz-bucket-object-lock-enabled
 object_lock_legal_hold_status=x-amz-object-lock-legal-hold object_lock_mode object_lock_retain_until_date
-object_ownership object_version_id optional_object_attributes part_number_marker parts_count=x-amz-mp-parts-count
-range=range rename_source replication_status request_charged request_payer request_route request_token restore
-restore_output_path server_side_encryption session_mode=x-amz-create-session-mode size=x-amz-object-size
-skip_destination_validation source_if_match=x-amz-rename-source-if-match
-source_if_modified_since=x-amz-rename-source-if-modified-since source_if_none_match=x-amz-rename-source-if-none-match
+object_ownership object_version_id optional_object_attributes parts_count=x-amz-mp-parts-count range=range
+rename_source replication_status request_charged request_payer restore restore_output_path server_side_encryption
+session_mode=x-amz-create-session-mode size=x-amz-object-size skip_destination_validation
+source_if_match=x-amz-rename-source-if-match source_if_modified_since=x-amz-rename-source-if-modified-since
+source_if_none_match=x-amz-rename-source-if-none-match
 source_if_unmodified_since=x-amz-rename-source-if-unmodified-since
 sse_customer_algorithm=x-amz-server-side-encryption-customer-algorithm
 sse_customer_key=x-amz-server-side-encryption-customer-key
@@ -509,20 +509,22 @@ sse_customer_key_md5=x-amz-server-side-encryption-customer-key-md5
 ssekms_encryption_context=x-amz-server-side-encryption-context
 ssekms_key_id=x-amz-server-side-encryption-aws-kms-key-id storage_class tag_count=x-amz-tagging-count tagging
 tagging_directive token=x-amz-bucket-object-lock-token transition_default_minimum_object_size version_id
-website_redirect_location write_offset_bytes
+website_redirect_location write_offset_bytes CopyObject.checksum_algorithm=x-amz-checksum-algorithm
+CreateMultipartUpload.checksum_algorithm=x-amz-checksum-algorithm GetObjectAttributes.max_parts=x-amz-max-parts
+GetObjectAttributes.part_number_marker=x-amz-part-number-marker PutBucketTagging.tagging== PutObjectTagging.tagging==
 @queries annotation_name=annotationName annotation_prefix bucket_region continuation_token delimiter encoding_type
-fetch_owner id key_marker marker max_annotation_results max_buckets max_directory_buckets max_keys max_parts
-max_uploads part_number=partNumber part_number_marker prefix response_cache_control response_content_disposition
-response_content_encoding response_content_language response_content_type response_expires start_after
-upload_id=uploadId upload_id_marker version_id=versionId version_id_marker
+fetch_owner id key_marker marker max_annotation_results max_buckets max_directory_buckets max_keys max_uploads
+part_number=partNumber prefix response_cache_control response_content_disposition response_content_encoding
+response_content_language response_content_type response_expires start_after upload_id=uploadId upload_id_marker
+version_id=versionId version_id_marker ListParts.max_parts=max-parts ListParts.part_number_marker=part-number-marker
 @items access_control_list=AccessControlList>Grant allowed_headers=AllowedHeader* allowed_methods=AllowedMethod*
 allowed_origins=AllowedOrigin* cors_rules=CORSRule* encryption_type=EncryptionType* events=Event*
 expose_headers=ExposeHeader* filter_rules=FilterRule* grants=AccessControlList>Grant
 lambda_function_configurations=CloudFunctionConfiguration* noncurrent_version_transitions=NoncurrentVersionTransition*
 objects=Object* optional_fields=OptionalFields>Field parts=Part* queue_configurations=QueueConfiguration*
-routing_rules=RoutingRules>RoutingRule rules=Rule* tag_set=TagSet>Tag tags=Tag>Tag target_grants=TargetGrants>Grant
+routing_rules=RoutingRules>RoutingRule rules=Rule* tag_set=TagSet>Tag tags=Tag* target_grants=TargetGrants>Grant
 tierings=Tiering* topic_configurations=TopicConfiguration* transitions=Transition*
-user_metadata=UserMetadata>MetadataEntry
+user_metadata=UserMetadata>MetadataEntry create_bucket_configuration.tags=Tags>Tag
 )"},
     {"ce", R"(
 @protocol json-1.1
@@ -530,7 +532,10 @@ user_metadata=UserMetadata>MetadataEntry
 @endpoint ce
 @target AWSInsightsIndexService
 @in ec2_specification=EC2Specification
-@maps attributes metrics services total total_cost_and_usage
+@maps attributes metrics total_cost_and_usage GetCostAndUsage.metrics== GetCostAndUsageWithResources.metrics==
+GetReservationCoverage.metrics== GetSavingsPlansCoverage.metrics==
+GetApproximateUsageRecords/GetApproximateUsageRecords.services results_by_time.total
+@structures tags
 )"},
     {"freetier", R"(
 @protocol json-1.0
@@ -553,6 +558,7 @@ user_metadata=UserMetadata>MetadataEntry
 @target AWSBudgetServiceGateway
 @in resource_arn=ResourceARN
 @maps cost_filters planned_budget_limits
+@structures tags
 )"},
     {"scheduler", R"(
 @protocol rest-json
@@ -561,13 +567,16 @@ user_metadata=UserMetadata>MetadataEntry
 @in awsvpc_configuration=awsvpcConfiguration base=base capacity_provider=capacityProvider
 enable_ecs_managed_tags=EnableECSManagedTags expression=expression field=field type=type weight=weight
 @tokens CreateSchedule CreateScheduleGroup DeleteSchedule DeleteScheduleGroup UpdateSchedule
+@maps ecs_parameters.tags
 @http CreateSchedule|POST|/schedules/{Name} CreateScheduleGroup|POST|/schedule-groups/{Name}
 DeleteSchedule|DELETE|/schedules/{Name} DeleteScheduleGroup|DELETE|/schedule-groups/{Name}
 GetSchedule|GET|/schedules/{Name} GetScheduleGroup|GET|/schedule-groups/{Name} ListScheduleGroups|GET|/schedule-groups
 ListSchedules|GET|/schedules ListTagsForResource|GET|/tags/{ResourceArn} TagResource|POST|/tags/{ResourceArn}
 UntagResource|DELETE|/tags/{ResourceArn} UpdateSchedule|PUT|/schedules/{Name}
-@queries client_token=clientToken group_name=ScheduleGroup max_results=MaxResults name_prefix=NamePrefix
-next_token=NextToken state=State tag_keys=TagKeys
+@queries max_results=MaxResults name_prefix=NamePrefix next_token=NextToken tag_keys=TagKeys
+DeleteSchedule.client_token=clientToken DeleteScheduleGroup.client_token=clientToken
+DeleteSchedule.group_name=groupName GetSchedule.group_name=groupName ListSchedules.group_name=ScheduleGroup
+ListSchedules.state=State
 )"},
     {"ssm", R"(
 @protocol json-1.1
@@ -582,8 +591,12 @@ DescribeAssociationExecutions/filters.value== association_filter_list.value=valu
 @tokens CreateMaintenanceWindow CreatePatchBaseline DeleteInventory RegisterTargetWithMaintenanceWindow
 RegisterTaskWithMaintenanceWindow
 @maps association_status_aggregated_count context data details inputs instance_association_status_aggregated_count
-metadata metadata_to_update operational_data outputs overridden_parameters parameters payload step_previews
-task_parameters values variables
+metadata_to_update operational_data outputs overridden_parameters parameters properties step_previews summary
+target_maps task_parameters variables items.content data.content ListCommandInvocations.details== sessions.details==
+ListInventoryEntries.entries CreateOpsMetadata.metadata GetOpsMetadata.metadata document_description.parameters==
+document.parameters== window_execution_task_invocation_identities.parameters== DescribeParameters.parameters==
+GetMaintenanceWindowExecutionTaskInvocation.parameters== GetParameterHistory.parameters== GetParameters.parameters==
+GetParametersByPath.parameters== SendAutomationSignal.payload aggregators.values
 )"},
     {"sso", R"(
 @protocol rest-json

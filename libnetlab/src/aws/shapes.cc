@@ -100,14 +100,31 @@ std::string service_shape::action_name(std::string_view snake) const {
   return it != actions_.end() ? it->second : pascal_case(snake);
 }
 
+const std::string* service_shape::find(const words& in, std::string_view action, std::string_view parent,
+                                       std::string_view key) {
+  std::string context(parent.empty() ? action : parent), plain(key);
+  auto found = in.find(std::string(action) + "/" + context + "." + plain);
+  if (found == in.end()) found = in.find(context + "." + plain);
+  if (found == in.end()) found = in.find(plain);
+  return found == in.end() ? nullptr : &found->second;
+}
+
+bool service_shape::is_map(std::string_view action, std::string_view parent, std::string_view key) const {
+  if (!map_keys_.contains(std::string(key))) return false;
+  const auto* found = find(maps_, action, parent, key);
+  return found && *found != "=";
+}
+
+bool service_shape::is_structure(std::string_view action, std::string_view parent,
+                                 std::string_view key) const {
+  const auto* found = find(structures_, action, parent, key);
+  return found && *found != "=";
+}
+
 std::string service_shape::input_name(std::string_view action, std::string_view parent, std::string_view key,
                                       bool list) const {
   if (std::any_of(key.begin(), key.end(), is_upper)) return std::string(key);
-  std::string context(parent.empty() ? action : parent), plain(key);
-  auto found = in_.find(std::string(action) + "/" + context + "." + plain);
-  if (found == in_.end()) found = in_.find(context + "." + plain);
-  if (found == in_.end()) found = in_.find(plain);
-  if (found != in_.end() && found->second != "=") return found->second;
+  if (const auto* found = find(in_, action, parent, key); found && *found != "=") return *found;
   auto out = pascal_case(key);
   if (protocol == protocol::ec2 && list) return singular(out);
   bool lower = name == "freetier" || name == "sso";
@@ -160,11 +177,21 @@ std::string look(const std::unordered_map<std::string, std::string>& in, const s
 }
 } // namespace
 
-std::string service_shape::header_of(const std::string& key) const { return look(headers_, key); }
-std::string service_shape::query_of(const std::string& key) const { return look(queries_, key); }
+std::string service_shape::header_of(std::string_view action, std::string_view key) const {
+  const auto* found = find(headers_, action, {}, key);
+  return found && *found != "=" ? *found : std::string();
+}
+std::string service_shape::query_of(std::string_view action, std::string_view key) const {
+  const auto* found = find(queries_, action, {}, key);
+  return found && *found != "=" ? *found : std::string();
+}
 std::string service_shape::header_member(const std::string& n) const { return look(header_members_, n); }
 std::string service_shape::entry_of(const std::string& wire) const { return look(entries_, wire); }
-std::string service_shape::xml_list(const std::string& key) const { return look(items_, key); }
+std::string service_shape::xml_list(std::string_view action, std::string_view parent,
+                                    std::string_view key) const {
+  const auto* found = find(items_, action, parent, key);
+  return found ? *found : std::string();
+}
 
 // Reads one entry of names.cc.
 class shape_reader {
@@ -218,13 +245,16 @@ private:
     } else if (section_ == "tokens") {
       out_.tokens_[key] = value;
     } else if (section_ == "maps") {
-      out_.maps_.insert(word);
+      out_.maps_[key] = value;
+      if (value.empty()) out_.map_keys_.insert(key.substr(key.rfind('.') + 1));
+    } else if (section_ == "structures") {
+      out_.structures_[key] = value;
     } else if (section_ == "headers") {
       auto name = value.empty() ? "x-amz-" + dashes(key) : value;
       out_.headers_[key] = name;
-      out_.header_members_[name] = key;
+      if (key.find('.') == std::string::npos) out_.header_members_[name] = key;
     } else if (section_ == "queries") {
-      out_.queries_[key] = value.empty() ? dashes(key) : value;
+      out_.queries_[key] = value.empty() ? dashes(key.substr(key.rfind('.') + 1)) : value;
     } else if (section_ == "items") {
       out_.items_[key] = value;
     } else if (section_ == "entries") {

@@ -38,7 +38,10 @@ public:
   // A renamed plural of the query protocol is a list without "member".
   bool flat_input(std::string_view key) const;
   std::string token_member(std::string_view action) const; // the idempotency token's snake name; empty: none
-  bool is_map(std::string_view key) const { return maps_.contains(std::string(key)); }
+  // Members by their snake_case names, in the member that holds them or, at the top, in the action: maps,
+  // whose keys are no members' names, and structures that are called as lists are elsewhere.
+  bool is_map(std::string_view action, std::string_view parent, std::string_view key) const;
+  bool is_structure(std::string_view action, std::string_view parent, std::string_view key) const;
 
   // What the entries of a list are called when it is not "item" or "member"; empty when it is.
   std::string entry_of(const std::string& wire) const;
@@ -48,18 +51,24 @@ public:
   std::string output_name(std::string_view parent, std::string_view wire) const;
 
   const rest_route* route(const std::string& action) const;
-  std::string header_of(const std::string& key) const;      // empty: no header
-  std::string query_of(const std::string& key) const;       // empty: no query parameter
+  std::string header_of(std::string_view action,
+                        std::string_view key) const; // empty: no header of that action
+  // Empty: no query parameter of that action.
+  std::string query_of(std::string_view action, std::string_view key) const;
   std::string header_member(const std::string& name) const; // of a response; empty: none
   // "wire>item", "wire*" when flat; empty for no list.
-  std::string xml_list(const std::string& key) const;
+  std::string xml_list(std::string_view action, std::string_view parent, std::string_view key) const;
 
 private:
   friend class shape_reader;
   using words = std::unordered_map<std::string, std::string>;
-  words actions_, in_, out_, tokens_, headers_, queries_, header_members_, items_, entries_;
+  // The most particular entry: "Action/context.key", "context.key", "key".
+  static const std::string* find(const words& in, std::string_view action, std::string_view parent,
+                                 std::string_view key);
+  words actions_, in_, out_, tokens_, headers_, queries_, header_members_, items_, entries_, maps_,
+      structures_;
+  std::unordered_set<std::string> map_keys_; // every key that is a map somewhere
   std::unordered_map<std::string, kind> kinds_;
-  std::unordered_set<std::string> maps_;
   std::unordered_map<std::string, rest_route> routes_;
 };
 

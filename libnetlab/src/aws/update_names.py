@@ -68,6 +68,12 @@ class Model:
                 elif shape["type"] == "map":
                     todo.append((shape["value"]["shape"], parent))
 
+    def innermost(self, shape):
+        """What a list, or a list of lists, is of."""
+        while shape["type"] == "list":
+            shape = self.shapes[shape["member"]["shape"]]
+        return shape
+
     def input_name(self, key, member, shape):
         if self.protocol == "ec2":
             return member.get("queryName") or upper_first(member.get("locationName", key))
@@ -138,8 +144,17 @@ def describe(service, path):
     out["tokens"] = sorted({f"{action}={key}" if key != "ClientToken" else action
                             for action, parent, _, key, member, _ in model.members("input")
                             if member.get("idempotencyToken") and not parent})
-    out["maps"] = sorted({snake(key) for side in ("input", "output") for _, _, _, key, _, shape in model.members(side)
-                          if shape["type"] == "map"})
+    # Maps and lists of them, whose keys are no names of members, and structures that are called tags as lists are elsewhere.
+    for title, kind, sides in (("maps", "map", ("input", "output")), ("structures", "structure", ("input",))):
+        uses = collections.defaultdict(list)
+        for side in sides:
+            for action, parent, _, key, _, shape in model.members(side):
+                if kind == "map" or key == "Tags":
+                    of = model.innermost(shape) if kind == "map" else shape
+                    is_it = kind if of["type"] == kind else "="
+                    uses[snake(key)].append((is_it, (snake(parent) if parent else action, key, action)))
+        usual, special = exceptions(uses, lambda k, c: "=")
+        out[title] = [k if v == kind else f"{k}==" for k, v in (usual | special).items()]
     # Output names and types.
     xml = model.protocol in ("ec2", "query", "rest-xml")
     uses, types = collections.defaultdict(list), collections.defaultdict(list)
@@ -175,19 +190,21 @@ def describe(service, path):
         pass
     if model.protocol.startswith("rest"):
         lines = []
-        headers, queries = {}, {}
+        headers, places, fields = {}, collections.defaultdict(list), collections.defaultdict(list)
         for action, operation in sorted(model.data["operations"].items()):
             if action == "WriteGetObjectResponse":
                 continue  # an object lambda's answer: it goes to a host of its own, by headers of its own
             http = operation["http"]
             shape = model.shapes[operation["input"]["shape"]] if "input" in operation else {"members": {}}
             output = model.shapes[operation["output"]["shape"]] if "output" in operation else {"members": {}}
-            for part in (shape, output):
-                for key, member in part["members"].items():
-                    if member.get("location") == "header":
-                        headers[snake(key)] = member["locationName"].lower()
-                    elif member.get("location") == "querystring":
-                        queries[snake(key)] = member["locationName"]
+            for key, member in output["members"].items():
+                if member.get("location") == "header":
+                    headers[snake(key)] = member["locationName"].lower()
+            for key, member in shape["members"].items():
+                in_query = member.get("location") == "querystring"
+                places[snake(key)].append((member["locationName"] if in_query else "=", (action, key, action)))
+                in_head = member.get("location") == "header"
+                fields[snake(key)].append((member["locationName"].lower() if in_head else "=", (action, key, action)))
             entry = [action, http["method"], http["requestUri"].replace("/{Bucket}", "") or "/"]
             payload = shape.get("payload")
             if payload:
@@ -201,15 +218,21 @@ def describe(service, path):
                 entry.append(("raw>" if kind in ("blob", "string") else "in>") + snake(output["payload"]))
             lines.append("|".join(entry))
         out["http"] = lines
+        usual, special = exceptions(fields, lambda k, c: "=")
+        headers.update(usual)
         out["headers"] = [k if v == "x-amz-" + k.replace("_", "-") else f"{k}={v}" for k, v in sorted(headers.items())]
-        out["queries"] = [k if v == k.replace("_", "-") else f"{k}={v}" for k, v in sorted(queries.items())]
+        out["headers"] += [f"{k}={v}" for k, v in special.items()]
+        usual, special = exceptions(places, lambda k, c: "=")
+        out["queries"] = [k if v == k.replace("_", "-") else f"{k}={v}" for k, v in (usual | special).items()]
     if model.protocol == "rest-xml":
-        items = {}
-        for _, _, _, key, member, shape in model.members("input"):
+        uses = collections.defaultdict(list)
+        for action, parent, _, key, member, shape in model.members("input"):
             if shape["type"] == "list" and not member.get("location"):
                 wire = member.get("locationName", key)
-                items[snake(key)] = (wire + "*") if shape.get("flattened") else f"{wire}>{shape['member'].get('locationName', 'member')}"
-        out["items"] = [f"{k}={v}" for k, v in sorted(items.items())]
+                how = (wire + "*") if shape.get("flattened") or member.get("flattened") else f"{wire}>{shape['member'].get('locationName', 'member')}"
+                uses[snake(key)].append((how, (parent or action, key, action)))
+        usual, special = exceptions(uses, lambda k, c: None)
+        out["items"] = [f"{k}={v}" for k, v in (usual | special).items()]
     return out
 
 
