@@ -139,12 +139,7 @@ int run(const api& a, const global_options& global, words w) {
         h.world().log(messages::control_off, opened.error().message);
       }
     }
-    if (auto started = h.start(); !started) {
-      h.world().log(messages::start_failed, started.error().message);
-      world.stop_bytes();
-      return failed;
-    }
-    if (serves) print_summary(global, h, control != nullptr);
+    // Before anybody is told that netlab is ready: whoever reads that may end it at once.
     auto& loop = world.loop();
     // A second signal while draining ends the wait at once.
     int signals = 0;
@@ -172,6 +167,12 @@ int run(const api& a, const global_options& global, words w) {
       h.on_control("reload", [&](const json&) { return reload(); });
       hangup = loop.on_signal(SIGHUP, [&] { (void)reload(); });
     }
+    if (auto started = h.start(); !started) {
+      h.world().log(messages::start_failed, started.error().message);
+      world.stop_bytes();
+      return failed;
+    }
+    if (serves) print_summary(global, h, control != nullptr);
     h.run([&](int exit_code) {
       code = exit_code;
       loop.stop();
