@@ -6,13 +6,13 @@ import os
 import random
 import re
 import shutil
-import signal
 import subprocess
 import time
 
 import pytest
 
 from lab import images
+from lab.process import frozen
 from lab.registry_node import PORT, blob_files, sent, whole
 
 pytestmark = [pytest.mark.netlab_only, pytest.mark.needs("skopeo", "docker-registry", "curl")]
@@ -47,9 +47,8 @@ def test_stays_within_its_size_while_many_pull(lab, faulty, node):
         pulls = {tag: node.start_pull(f"{PORT}/team/app:{tag}") for tag in layers}
         largest = 0
         while any(process.poll() is None for process, _ in pulls.values()):
-            os.killpg(netlab.process.pid, signal.SIGSTOP)  # while it moves, no look at its folder is of one moment
-            held = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
-            os.killpg(netlab.process.pid, signal.SIGCONT)
+            with frozen(netlab.process):  # while it moves, no look at its folder is of one moment
+                held = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
             largest = max(largest, held)
         for tag, (process, folder) in pulls.items():
             assert process.wait() == 0, process.stdout.read()

@@ -20,3 +20,15 @@ def stop(process, timeout=10):
         except subprocess.TimeoutExpired:
             kill_group(process)
     return process.wait(timeout)
+
+
+@contextlib.contextmanager
+def frozen(process):
+    """Nothing of the process moves inside. A signal alone is not enough: its other threads go on until they hear of it,
+    so the kernel is asked when the last of them stands."""
+    kill_group(process, signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+    try:
+        yield
+    finally:
+        kill_group(process, signal.SIGCONT)
