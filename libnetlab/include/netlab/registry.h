@@ -41,6 +41,9 @@ struct upstream_config {
   bool library = false;             // names of one component live under "library/", as on Docker Hub
 };
 
+// A registry that only its name is known of: its public API, by HTTPS.
+upstream_config default_upstream(std::string name);
+
 // One client's pull of one image, told when it has rested for a moment.
 struct pull {
   ip_address client;
@@ -66,6 +69,9 @@ struct proxy_config {
 };
 // What is wrong with it, before anything is bound.
 result<void> check(const proxy_config& config);
+// The name of the upstream that a registry is served by, or would be when it is asked for: of `upstreams`, or
+// one that `allow` lets in. Nothing: it is refused. Docker's own spellings of its registry mean the same.
+std::optional<std::string> served_as(const proxy_config& config, std::string_view registry);
 
 // How one upstream stands.
 struct upstream_state {

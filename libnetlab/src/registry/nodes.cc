@@ -15,9 +15,7 @@ std::string quoted(const std::string& text) {
   return json(text).dump();
 } // JSON's strings are TOML's and YAML's
 
-std::string server_of(const std::string& registry) {
-  return "https://" + (registry == "docker.io" ? std::string("registry-1.docker.io") : registry);
-}
+std::string server_of(const std::string& registry) { return default_upstream(registry).url; }
 
 } // namespace
 

@@ -12,14 +12,24 @@ namespace {
 // A hand-written name must not make this process ask a thousand hosts.
 constexpr std::size_t most_allowed = 64;
 
-upstream_config allowed_upstream(const std::string& name) {
+} // namespace
+
+upstream_config default_upstream(std::string name) {
   upstream_config out;
-  out.name = name;
-  out.url = "https://" + name;
+  out.url = "https://" + std::string(oci::api_host(name));
+  out.library = oci::registry_name(name) == "docker.io";
+  out.name = std::move(name);
   return out;
 }
 
-} // namespace
+std::optional<std::string> served_as(const proxy_config& c, std::string_view registry) {
+  auto name = oci::registry_name(registry);
+  for (const auto& u : c.upstreams)
+    if (oci::registry_name(u.name) == name) return u.name;
+  for (const auto& pattern : c.allow)
+    if (oci::is_host(name) && glob_match(pattern, name)) return std::string(name);
+  return std::nullopt;
+}
 
 result<void> check(const proxy_config& c) {
   if (c.folder.empty()) return fail(errc::invalid, "the cache has no folder", "cache");
@@ -139,21 +149,16 @@ result<void> proxy::impl::bind(door& d, std::size_t index) {
   return {};
 }
 
-upstream* proxy::impl::upstream_named(const std::string& name) {
-  auto found = upstreams.find(name);
+upstream* proxy::impl::upstream_named(const std::string& registry) {
+  auto found = upstreams.find(registry);
   if (found != upstreams.end()) return found->second.get();
-  // Docker's own spellings of its registry.
-  if (name == "index.docker.io" || name == "registry-1.docker.io") return upstream_named("docker.io");
-  return allowed(name);
-}
-
-upstream* proxy::impl::allowed(const std::string& name) {
-  if (!oci::is_host(name) || upstreams.size() >= config.upstreams.size() + most_allowed) return nullptr;
-  if (std::none_of(config.allow.begin(), config.allow.end(),
-                   [&](const std::string& each) { return glob_match(each, name); }))
-    return nullptr;
-  auto made = std::make_unique<upstream>(world, allowed_upstream(name), config.stall_time, config.name);
-  return upstreams.emplace(name, std::move(made)).first->second.get();
+  auto name = served_as(config, registry);
+  if (!name) return nullptr;
+  found = upstreams.find(*name);
+  if (found != upstreams.end()) return found->second.get();
+  if (upstreams.size() >= config.upstreams.size() + most_allowed) return nullptr;
+  auto made = std::make_unique<upstream>(world, default_upstream(*name), config.stall_time, config.name);
+  return upstreams.emplace(*name, std::move(made)).first->second.get();
 }
 
 void proxy::impl::answer(door& at, http_call_ptr call) {

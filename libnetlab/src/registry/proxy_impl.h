@@ -76,8 +76,8 @@ struct proxy::impl : std::enable_shared_from_this<proxy::impl> {
   destination destination_of(const door& at, std::string_view name, std::string_view query);
   // Which registry and repository a request is about; answers it when there is none.
   question_ptr understand(door& at, const http_call_ptr& call, const request& asked);
-  upstream* upstream_named(const std::string& name);
-  upstream* allowed(const std::string& name);
+  // Null: no registry of this proxy.
+  upstream* upstream_named(const std::string& registry);
   void answer_manifest(const question_ptr& q);
   void reply_manifest(const question_ptr& q, const manifest_ptr& m, bool hit);
   void note_manifest(const ip_address& client, const std::string& image, std::string_view reference,
