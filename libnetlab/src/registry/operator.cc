@@ -229,10 +229,10 @@ task<bool> proxy::impl::verify_all(std::shared_ptr<job_state> job) {
 
 std::uint64_t proxy::collect() {
   auto& p = *impl_;
-  auto before = p.cache.index().bytes();
+  auto before = p.cache.bytes();
   p.cache.trim();
-  p.cache.expire_parts([&](const std::string& d) { return p.busy_part(d); });
-  return before - p.cache.index().bytes();
+  p.cache.expire_parts();
+  return before - p.cache.bytes();
 }
 
 result<job_state> proxy::prefetch(const std::vector<std::string>& images,

@@ -64,7 +64,7 @@ proxy::impl::counters::counters(metrics& m, const std::string& name)
 
 proxy::impl::impl(const runtime& w, proxy_config c)
     : world(w), config(std::move(c)), cache(w, config.folder, config.max_size, config.reserve),
-      incoming(w.random, config.folder + "/parts"), count(w.metrics, config.name) {
+      incoming(w.random, cache), count(w.metrics, config.name) {
   for (auto& u : config.upstreams)
     upstreams.emplace(u.name, std::make_unique<upstream>(world, u, config.stall_time, config.name));
 }
@@ -80,6 +80,7 @@ result<void> proxy::impl::start() {
   auto found = cache.open();
   if (!found) return tl::unexpected(found.error());
   for (const auto& [image, digest] : pins = cache.read_pins()) cache.index().pin(digest);
+  cache.trim(); // the limit may have been a larger one
   if (found->damaged > 0)
     world.log(msg_repaired,
               config.folder + ": " + std::to_string(found->damaged) + " damaged files were removed",
@@ -92,7 +93,7 @@ result<void> proxy::impl::start() {
     if (auto ok = open_door(config.listen, nullptr, config.name); !ok) return ok;
   hourly = world.scheduler.every(std::chrono::hours(1), [this] {
     expire_uploads();
-    cache.expire_parts([this](const std::string& d) { return busy_part(d); });
+    cache.expire_parts();
   });
   world.log(msg_listening,
             config.name + ": " + format_size(cache.index().bytes()) + " of " + format_size(config.max_size) +
@@ -319,7 +320,7 @@ void proxy::impl::look_for_finished_pulls() {
 proxy_state proxy::impl::state() const {
   proxy_state out;
   const auto& index = cache.index();
-  out.bytes = index.bytes();
+  out.bytes = cache.bytes();
   out.max_size = config.max_size;
   for (const auto& [digest, e] : index.entries()) ++(e.manifest ? out.manifests : out.blobs);
   for (const auto& [repository, all] : index.tags()) out.tags += all.size();
