@@ -149,8 +149,11 @@ TEST_CASE("what nodes are told") {
   CHECK(talos_mirror_documents(all).starts_with(
       "---\napiVersion: v1alpha1\nkind: RegistryMirrorConfig\nname: \"docker.io\"\nendpoints:\n"
       "  - url: \"http://10.0.0.2:5050\"\n---\n"));
-  CHECK(docker_daemon_json(all).find("\"registry-mirrors\"") != std::string::npos);
-  CHECK(docker_daemon_json({all[1]}).empty());
+  CHECK(docker_daemon_json(all) ==
+        "{\n  \"registry-mirrors\": [\n    \"http://10.0.0.2:5050\"\n  ],\n"
+        "  \"insecure-registries\": [\n    \"10.0.0.2:5000\",\n    \"10.0.0.2:5050\"\n  ]\n}\n");
+  CHECK(docker_daemon_json({all[1]}) == "{\n  \"insecure-registries\": [\n    \"10.0.0.2:5000\"\n  ]\n}\n");
+  CHECK(docker_daemon_json({{"ghcr.io", "https://10.0.0.2:5000/v2/ghcr.io", true}}).empty());
 }
 
 TEST_CASE("credentials of a Docker config file") {

@@ -160,7 +160,8 @@ std::map<std::string, std::string> containerd_hosts(const std::vector<mirror>& m
 // Talos: a patch with machine.registries.mirrors, and the documents of 1.12 and later.
 std::string talos_registries(const std::vector<mirror>& mirrors);
 std::string talos_mirror_documents(const std::vector<mirror>& mirrors);
-// /etc/docker/daemon.json, which knows mirrors of docker.io only; empty without one.
+// /etc/docker/daemon.json: the mirror of docker.io, the only registry that Docker takes one for, and every
+// port without TLS. Empty when there is neither.
 std::string docker_daemon_json(const std::vector<mirror>& mirrors);
 
 // Images that a text names: a list with one a line (talosctl image default), or the "image:" fields of
