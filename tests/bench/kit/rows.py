@@ -5,8 +5,8 @@ import statistics
 
 class Row:
     """One metric of one kind of work.  `better`: "higher" or "lower".  `goals`: pairs of a text and a function of
-    (netlab's median, the reflector's or None, the best peer's or None) that tells whether it holds, None when it
-    cannot be told."""
+    (netlab's median, and from the ratios to them the reflector's and the best peer's, or None) that tells whether it
+    holds, None when it cannot be told."""
 
     def __init__(self, name, unit, better=None, goals=()):
         self.name, self.unit, self.better, self.goals = name, unit, better, list(goals)
@@ -30,15 +30,25 @@ class Row:
         return (max if self.better == "higher" else min)(((value, server) for server, value in medians.items()))
 
     def ratio(self, to):
-        own = self.median("netlab")
-        other = self.median("floor") if to == "floor" else self.best_peer()[0]
-        return own / other if own is not None and other else None
+        """The median of the rounds' ratios: what the machine did in one round met both of them."""
+        own, other = self.values.get("netlab"), self.values.get("floor" if to == "floor" else self.best_peer()[1])
+        if not own or not other:
+            return None
+        if len(own) != len(other):
+            own, other = [self.median("netlab")], [statistics.median(other)]
+        ratios = [mine / its for mine, its in zip(own, other) if its]
+        return statistics.median(ratios) if ratios else None
 
     def verdicts(self):
         own = self.median("netlab")
         if own is None:
             return [(text, None) for text, _ in self.goals]
-        return [(text, holds(own, self.median("floor"), self.best_peer()[0])) for text, holds in self.goals]
+        floor, peer = (own / ratio if ratio else None for ratio in (self.ratio("floor"), self.ratio("peer")))
+        if floor is None:
+            floor = self.median("floor")
+        if peer is None:
+            peer = self.best_peer()[0]
+        return [(text, holds(own, floor, peer)) for text, holds in self.goals]
 
     def missed(self):
         """No goal of it holds.  Figures of a faster or quieter machine than the one at hand may be out of reach
