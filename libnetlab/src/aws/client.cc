@@ -54,7 +54,7 @@ std::string host_of(const std::string& url) {
 struct next_page {
   json input; // members to add
 };
-std::optional<next_page> find_next(const json& answer) {
+std::optional<next_page> find_next(const std::string& action, const json& answer) {
   auto text = [&](const char* key) -> std::string {
     auto it = answer.find(key);
     return it != answer.end() && it->is_string() ? it->get<std::string>() : std::string();
@@ -62,9 +62,13 @@ std::optional<next_page> find_next(const json& answer) {
   static constexpr std::pair<const char*, const char*> tokens[] = {
       {"next_token", "next_token"},
       {"next_page_token", "next_page_token"},
-      {"next_continuation_token", "continuation_token"}};
+      {"next_continuation_token", "continuation_token"},
+      {"next_marker", "marker"}};
   for (const auto& [from, to] : tokens)
     if (auto token = text(from); !token.empty()) return next_page{{{to, token}}};
+  // The next page's token here, that of this page in every other list of S3.
+  if (auto token = text("continuation_token"); action == "ListBuckets" && !token.empty())
+    return next_page{{{"continuation_token", token}}};
   auto more = answer.find("is_truncated");
   if (more == answer.end() || !more->is_boolean() || !more->get<bool>()) return std::nullopt;
   if (auto key = text("next_key_marker"); !key.empty()) {
@@ -72,8 +76,7 @@ std::optional<next_page> find_next(const json& answer) {
     if (auto id = text("next_version_id_marker"); !id.empty()) out.input["version_id_marker"] = id;
     return out;
   }
-  for (const char* key : {"next_marker", "marker"})
-    if (auto marker = text(key); !marker.empty()) return next_page{{{"marker", marker}}};
+  if (auto marker = text("marker"); !marker.empty()) return next_page{{{"marker", marker}}};
   return std::nullopt;
 }
 
@@ -89,8 +92,8 @@ void join_pages(json& all, json page) {
     else
       there = std::move(value);
   }
-  for (const char* key :
-       {"next_token", "next_page_token", "next_continuation_token", "marker", "next_marker"})
+  for (const char* key : {"next_token", "next_page_token", "next_continuation_token", "continuation_token",
+                          "marker", "next_marker"})
     if (!page.contains(key)) all.erase(key);
 }
 
@@ -397,7 +400,7 @@ void flight::answered(result<http_response> got) {
 void flight::succeeded(const http_response& r) {
   auto answer = decode(*service_, action_, r);
   if (!answer) return fail_with(answer.error().code, answer.error().message, "", r.status, "", !repeatable_);
-  auto next = find_next(*answer);
+  auto next = find_next(action_, *answer);
   join_pages(joined_, std::move(*answer));
   ++page_;
   if (!next || page_ >= call_.pages) return finish(std::move(joined_));
