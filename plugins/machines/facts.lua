@@ -1,4 +1,6 @@
 -- What machines are, and what software asks of one. Memory in GiB.
+local names = require "netlab.names"
+
 local facts = {}
 
 ---`kvm`: whether virtual machines can run on it. An EC2 instance that is not "metal" gives none to its guests.
@@ -25,13 +27,6 @@ facts.software = {
   kubevirt = { memory = 4, processors = 2, kvm = true, from = "KubeVirt starts virtual machines" },
   spinkube = { memory = 2, processors = 1, from = "Spin's shim beside a kubelet" },
 }
-
-local function names(map)
-  local out = {}
-  for name in pairs(map) do out[#out + 1] = name end
-  table.sort(out)
-  return table.concat(out, ", ")
-end
 
 ---A machine of the table, or one that a recipe describes: { memory, processors, kvm }. nil, text when it is unknown.
 function facts.machine(given)
