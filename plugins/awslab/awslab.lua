@@ -418,10 +418,18 @@ local function strangers(self, r, found)
   return out
 end
 
-local function end_schedules(self, r)
-  for _, s in ipairs(r:call("scheduler", "list_schedules", { name_prefix = "netlab-" .. self.options.name .. "-" }).schedules or {}) do
-    local ok, err = r:try("scheduler", "delete_schedule", { name = s.name })
-    if not ok and err.code ~= "not_found" then error(err, 0) end
+-- By its whole name: lab "a" has nothing to do with the schedule of lab "a-b".
+local function end_schedule(self, r)
+  local ok, err = r:try("scheduler", "delete_schedule", { name = expiry_name(self) })
+  if not ok and err.code ~= "not_found" then error(err, 0) end
+end
+
+-- The AWS Budget that cost-check makes. Who may not see budgets has made none, and the inventory says that it could not look.
+local function end_budget(self, r)
+  for _, budget in ipairs(inventory.budgets(r) or {}) do
+    if budget.budget_name == inventory.budget_name(self.options.name) and kinds.tag_map(budget)["netlab:lab"] == self.options.name then
+      r:call("budgets", "delete_budget", { account_id = budget.account_id, budget_name = budget.budget_name })
+    end
   end
 end
 
@@ -437,7 +445,8 @@ local function teardown(self, options, keep)
     some = some or #list > 0
   end
   if not some then
-    end_schedules(self, r)
+    end_schedule(self, r)
+    if not keep then end_budget(self, r) end
     return out
   end
   return claim.hold(r, {}, function()
@@ -451,7 +460,8 @@ local function teardown(self, options, keep)
       claim.release(r)
       error(netlab.err.new("conflict", ("nothing was deleted: in the network of lab %s there is what does not belong to it: %s. Remove it, or adopt it"):format(self.options.name, table.concat(words, ", ")), "awslab"), 0)
     end
-    end_schedules(self, r)
+    end_schedule(self, r)
+    if not keep then end_budget(self, r) end
     local tell = options.tell or function() end
     local failed
     for _ = 1, 3 do
@@ -575,7 +585,7 @@ lab.adopt = guarded(function(self, options)
   return out
 end)
 
----Everything in the account that exists or costs, by region: { regions, items, hourly, monthly }.
+---Everything in the account that exists or costs, by region: { regions, items, unseen, hourly, monthly }.
 lab.inventory = guarded(function(self, options)
   return inventory.take(begin(self), options)
 end)
@@ -589,22 +599,27 @@ lab.regions = guarded(function(self)
   return out
 end)
 
----What has the lab's tag anywhere, and what it costs a month; empty after a teardown.
+---What has the lab's tag anywhere, and what it costs a month; empty after a teardown. `unseen` is what the credentials
+---may not look at, as in the inventory: then nothing is proven.
 lab.leftovers = guarded(function(self)
   local got = inventory.take(begin(self), { all_regions = true })
-  local out = { monthly = 0, regions = got.regions }
+  local out, listed = { monthly = 0, regions = got.regions, unseen = got.unseen }, {}
   for _, item in ipairs(got.items) do
     if item.lab == self.options.name then
       out[#out + 1] = item
-      out.monthly = out.monthly + (item.monthly or 0)
+      listed[item.kind .. "/" .. item.id] = true
+      out.monthly = out.monthly + item.monthly
     end
   end
+  -- Adopted ones have other paths, and a bucket that was just made has no tags yet.
   local r = begin(self)
   r.thorough = true
   for _, word in ipairs { "role", "instance_profile", "bucket" } do
     local kind = kinds[word]
     for _, raw in ipairs(kind.find(r)) do
-      out[#out + 1] = { kind = word, id = raw[kind.id], region = kind.global and "global" or self.options.region, lab = self.options.name, monthly = 0 }
+      if not listed[word .. "/" .. raw[kind.id]] then
+        out[#out + 1] = { kind = word, id = raw[kind.id], region = kind.global and "global" or self.options.region, lab = self.options.name, monthly = 0, hourly = 0, raw = raw }
+      end
     end
   end
   return out
