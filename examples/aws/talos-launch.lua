@@ -10,9 +10,7 @@
 local netlab = require "netlab"
 local declaration = require "declaration"
 
-local opt = netlab.args(declaration.options {
-  { name = "dry-run", type = "boolean", default = false, help = "say what would be done, and change nothing" },
-  { name = "yes", type = "boolean", default = false, help = "do it" },
+local opt = netlab.args(declaration.acting {
   { name = "replace", type = "boolean", default = false, help = "allow a node of another type to be ended and started again" },
   { name = "count", type = "integer", default = 1, help = "how many nodes" },
   { name = "hours", type = "number", default = 3, help = "until they are ended" },
@@ -27,6 +25,9 @@ local opt = netlab.args(declaration.options {
   { name = "nat", type = "string", default = "instance", help = "as given to lab.lua" },
 })
 
+if opt.count < 1 or opt.hours <= 0 then
+  error("--count and --hours are 1 and more than 0 at least", 0)
+end
 local config = opt.config and assert(netlab.fs.read(opt.config))
 local runs = {}
 for name in opt.runs:gmatch "[^,%s]+" do
@@ -40,7 +41,7 @@ netlab.main(function()
     return declaration.finish(nil, err, "plan")
   end
   print(plan:text())
-  if opt["dry-run"] or not opt.yes then
+  if declaration.only_tells(opt, plan.code) then
     return plan.code
   end
   local expires = os.date("!%Y-%m-%dT%H:%M:%SZ", os.time() + opt.hours * 3600)
@@ -51,7 +52,12 @@ netlab.main(function()
   }
   local code = declaration.finish(out, why, "launch")
   for _, node in ipairs(out and out.nodes or {}) do
-    print(("  %s %s %s mac %s until %s"):format(node.name, tostring(node.id), tostring(node.ip), tostring(node.mac), expires))
+    if node.id then
+      print(("  %s %s %s mac %s until %s"):format(node.name, node.id, node.ip, node.mac, expires))
+    end
+  end
+  if out and code == 1 then
+    print "what was made stays, and its address costs: run it again, or give it back: teardown.lua --session --yes"
   end
   if code == 1 or not (opt.follow or opt.status) then
     return code

@@ -88,7 +88,7 @@ local function make_plan(self, r, resources, part)
     end
   end
   table.sort(unwanted)
-  local plan = { steps = steps, counts = counts, cost = total(steps), unwanted = unwanted, resources = resources, replaced = r.replaced, calls = r.calls, lab = self.options, run = r }
+  local plan = { steps = steps, counts = counts, cost = total(steps), unwanted = unwanted, resources = resources, replaced = r.replaced, calls = r.calls, lab = self.options, run = r, part = part }
   plan.code = counts.create + counts.change + counts.replace + #r.replaced > 0 and 2 or 0
   return setmetatable(plan, report.plan)
 end
@@ -127,8 +127,38 @@ local tries = {
   route_table = { "create_route_table", function() return { vpc_id = "vpc-00000000000000000" } end },
   instance = { "run_instances", function() return { image_id = "ami-00000000000000000", instance_type = "t4g.nano", min_count = 1, max_count = 1 } end },
 }
+
+-- Names and images that a creation would stumble over when half of the rest is there.
+local looks = {
+  auto_scaling_group = function(r, res)
+    local there = r:call("autoscaling", "describe_auto_scaling_groups", { auto_scaling_group_names = { res.name } }).auto_scaling_groups[1]
+    if there and kinds.auto_scaling_group.here(there) and kinds.tag_map(there)["netlab:lab"] ~= r.lab.name then
+      error(netlab.err.new("exists", ("Auto Scaling group %s exists and does not belong to lab %s: adopt it, or give bastion.group another name"):format(res.name, r.lab.name), "awslab"), 0)
+    end
+  end,
+  instance = function(r, res)
+    local image, machine = r:image(res.spec.image), machines.machine(res.spec.type)
+    local got, err = r:ask("ec2", "describe_images", { image_ids = { image } })
+    local found = got and got.images[1]
+    if not found then
+      error(err or netlab.err.new("not_found", ("there is no image %s in %s: images have another name in each region"):format(image, r.lab.region), "image"), 0)
+    elseif machine and found.architecture ~= (machine.arch == "amd64" and "x86_64" or machine.arch) then
+      error(netlab.err.new("invalid", ("image %s is for %s, %s is %s: take another image or type"):format(image, found.architecture, res.spec.type, machine.arch), "image"), 0)
+    end
+  end,
+}
+
 local function preflight(r, steps)
   local seen, tasks = {}, {}
+  for _, step in ipairs(steps) do
+    local kind = step.resource.kind
+    local look = step.action == "create" and looks[kind]
+    -- All nodes are of one image.
+    if look and not seen[kind] then
+      seen[kind] = true
+      look(r, step.resource)
+    end
+  end
   for _, step in ipairs(steps) do
     local try = (step.action == "create" or step.action == "replace") and tries[step.resource.kind]
     if try and not seen[try[1]] then
@@ -494,6 +524,13 @@ local function teardown(self, options, keep)
   end)
 end
 
+---What lies in the lab's network without being the lab's, and would stop destroy: a list of { kind, id, name }.
+lab.strangers = guarded(function(self)
+  local r = begin(self)
+  r:scan()
+  return strangers(self, r, r.found)
+end)
+
 ---Deletes everything that has the lab's tag, in the order that its dependencies ask for. Stops before the first
 ---deletion when something else lies in its network.
 lab.destroy = guarded(function(self, options)
@@ -692,13 +729,11 @@ local function create(given)
   for key, group in pairs(given.groups) do
     group.name = key
   end
-  if given.prices and netlab.fs.exists(given.prices) then
-    local read, err = netlab.json.decode(netlab.fs.read(given.prices) or "")
-    if err then
-      return nil, netlab.err.new("invalid", given.prices .. ": " .. err.message, "prices")
-    end
-    given.refreshed = read
+  local refreshed, no_prices = prices.read(given.prices)
+  if no_prices then
+    return nil, no_prices
   end
+  given.refreshed = refreshed
   if given.bucket and given.bucket.package then
     local content, why = netlab.fs.read(given.bucket.package)
     if not content then
@@ -721,7 +756,7 @@ local function create(given)
 end
 
 local methods = {}
-for _, name in ipairs { "plan", "apply", "drift", "launch", "follow", "nodes", "reap", "destroy", "end_session", "start_bastion", "adopt", "inventory", "leftovers", "regions" } do
+for _, name in ipairs { "plan", "apply", "drift", "launch", "follow", "nodes", "reap", "strangers", "destroy", "end_session", "start_bastion", "adopt", "inventory", "leftovers", "regions" } do
   methods[name] = function(self, given)
     return lab[name](self, given)
   end

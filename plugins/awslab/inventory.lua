@@ -24,14 +24,18 @@ local function default(word, raw, theirs)
     or word == "dhcp_options" and theirs[raw.dhcp_options_id] and #(raw.tags or {}) == 0
 end
 
--- Dollars an hour. A public address counts where it is: an elastic one by itself, any other at its interface.
+-- Dollars an hour, and what there is to say of them. A public address counts where it is: an elastic one by itself, any other at its interface.
 local function cost(run, region, word, raw)
   local function price(what)
     return prices.of(region, what, run.lab.refreshed) or 0
   end
   if word == "instance" then
-    local trial = raw.instance_type == prices.trial.type and prices.trial_runs(netlab.time())
-    return raw.state.name == "running" and not trial and price(raw.instance_type) or 0
+    if raw.state.name ~= "running" then
+      return 0, raw.state.name
+    elseif raw.instance_type == prices.trial.type and prices.trial_runs(netlab.time()) then
+      return 0, ("free in the %s trial, until %s"):format(prices.trial.type, prices.trial.ends)
+    end
+    return price(raw.instance_type)
   elseif word == "volume" then
     return price "gp3_gb_month" * (raw.size or 0) / prices.month
   elseif word == "snapshot" then
@@ -47,6 +51,8 @@ local function cost(run, region, word, raw)
     return raw.vpc_endpoint_type ~= "Gateway" and price "interface_endpoint" * math.max(1, #(raw.subnet_ids or {})) or 0
   elseif word == "load_balancer" then
     return price "load_balancer"
+  elseif word == "bucket" then
+    return 0, "costs by its size, which only listing it tells"
   end
   return 0
 end
@@ -57,9 +63,9 @@ local function not_allowed(err)
 end
 
 local function entry(run, region, word, raw, id, lab)
-  local hourly = cost(run, region, word, raw)
+  local hourly, note = cost(run, region, word, raw)
   local tags = kinds.tag_map(raw)
-  return { kind = word, id = id, region = region, name = tags.Name, lab = lab or tags["netlab:lab"], hourly = hourly, monthly = hourly * prices.month, raw = raw }
+  return { kind = word, id = id, region = region, name = tags.Name, lab = lab or tags["netlab:lab"], hourly = hourly, monthly = hourly * prices.month, note = note, raw = raw }
 end
 
 -- Runs all of `asks` at once; each returns a list of items, or nil, err.
@@ -152,9 +158,7 @@ local function buckets(run, regions)
       elseif not tags and why.aws ~= "NoSuchTagSet" then
         return {} -- gone meanwhile
       end
-      local item = entry(run, region, "bucket", { name = bucket.name, tags = tags and tags.tag_set or {} }, bucket.name)
-      item.note = "costs by its size, which only listing it tells"
-      return { item }
+      return { entry(run, region, "bucket", { name = bucket.name, tags = tags and tags.tag_set or {} }, bucket.name) }
     end }
   end
   return gather(asks)

@@ -1,5 +1,7 @@
 -- What things cost, in US dollars: list prices with the day they were read. Nothing here is fetched on its own:
 -- examples/aws/cost-check.lua --refresh asks the Pricing API and writes a file that goes before this table.
+local netlab = require "netlab"
+
 local prices = {}
 
 prices.date = "2026-11-21"
@@ -43,6 +45,25 @@ local function days(text)
 end
 prices.days = days
 
+---The table that --refresh wrote, for the functions below; nothing when there is no file; nil, err when it is none.
+function prices.read(path)
+  if not path or not netlab.fs.exists(path) then
+    return nil
+  end
+  local text, err = netlab.fs.read(path)
+  local data, problem = netlab.json.decode(text or "")
+  local good = type(data) == "table" and type(data.date) == "string" and data.date:find "^%d%d%d%d%-%d%d%-%d%d" and type(data.prices) == "table"
+  for _, region in pairs(good and data.prices or {}) do
+    good = good and type(region) == "table"
+    for _, usd in pairs(good and region or {}) do good = good and type(usd) == "number" end
+  end
+  if not good then
+    return nil, netlab.err.new("invalid", ("%s is no table of prices%s: delete it, or have examples/aws/cost-check.lua --refresh write it anew"):format(
+      path, (err or problem) and " (" .. (err or problem).message .. ")" or ""), "prices")
+  end
+  return data
+end
+
 ---The price of `what` in a region and whether it is that region's own; other regions are told as eu-west-1's.
 function prices.of(region, what, refreshed)
   local own = refreshed and refreshed.prices and refreshed.prices[region] and refreshed.prices[region][what]
@@ -58,7 +79,7 @@ function prices.age(now, refreshed)
   local date = refreshed and refreshed.date or prices.date
   local old = days(now) - days(date)
   if old >= 90 then
-    return ("the prices are %d days old (%s): netlab run cost-check.lua --refresh brings new ones"):format(old, date)
+    return ("the prices are %d days old (%s): netlab run examples/aws/cost-check.lua --refresh brings new ones"):format(old, date)
   end
 end
 
