@@ -223,7 +223,7 @@ TEST_CASE("throttled requests are sent again; what may have been carried out is 
   auto unreached = down.create();
   CHECK(unreached.error().why.code == errc::refused);
   CHECK_FALSE(unreached.error().ambiguous);
-  CHECK(down.http.asked.size() == 10);
+  CHECK(down.http.asked.size() == 5);
 }
 
 TEST_CASE("refusals say what would help") {

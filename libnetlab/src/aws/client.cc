@@ -99,6 +99,9 @@ void join_pages(json& all, json page) {
 
 class client_impl;
 
+// A machine without a way to AWS is told so in seconds; a request that arrived has more patience.
+constexpr int unsent_attempts = 5;
+
 // One call, from its credentials to its last page.
 class flight final : public std::enable_shared_from_this<flight> {
 public:
@@ -126,6 +129,9 @@ private:
   http_request signed_request(const wire_request& w);
   std::string title() const { return call_.service + " " + action_ + " in " + region_; }
   std::string without_secrets(std::string text) const;
+  std::string tried() const {
+    return attempt_ > 1 ? " (after " + std::to_string(attempt_) + " attempts)" : std::string();
+  }
 
   std::weak_ptr<client_impl*> owner_;
   call call_;
@@ -386,9 +392,12 @@ void flight::answered(result<http_response> got) {
                   code == errc::denied || code == errc::invalid || code == errc::unsupported;
     bool hopeless =
         code == errc::denied || code == errc::invalid || code == errc::unsupported || code == errc::limit;
-    if (!hopeless && attempt_ < c.options.attempts && (unsent || repeatable_))
-      return again(got.error().message, false);
-    return fail_with(code, got.error().message, "", 0, "", !unsent);
+    int attempts = unsent ? std::min(c.options.attempts, unsent_attempts) : c.options.attempts;
+    if (!hopeless && attempt_ < attempts && (unsent || repeatable_)) return again(got.error().message, false);
+    auto text = got.error().message;
+    if (code == errc::not_found && !endpoint_.custom)
+      text += "; is " + region_ + " a region of AWS, and does this machine reach the internet?";
+    return fail_with(code, text + tried(), "", 0, "", !unsent);
   }
   if (got->status >= 200 && got->status < 300) {
     c.pace.answered(api_, c.world_.clock.now());
@@ -456,8 +465,7 @@ void flight::refused(const http_response& r) {
       words += "; region " + region_ + " is not enabled in this account";
     }
   }
-  if (attempt_ > 1) words += " (after " + std::to_string(attempt_) + " attempts)";
-  fail_with(code, words, e.code, r.status, e.request_id, ambiguous);
+  fail_with(code, words + tried(), e.code, r.status, e.request_id, ambiguous);
 }
 
 } // namespace
