@@ -18,6 +18,9 @@ local opt = netlab.args(declaration.acting {
   { name = "config", type = "path", help = "a machine config for Talos' own image" },
   { name = "follow", type = "boolean", default = false, help = "show their boots as the bastion sees them, by SSH" },
   { name = "user", type = "string", default = "admin", help = "on the bastion, for --follow" },
+  { name = "identity", type = "path", help = "its SSH key, for --follow; by default what ssh uses" },
+  { name = "known-hosts", type = "path", help = "the host keys that --follow trusts; by default ssh's own" },
+  { name = "accept-host-key", type = "boolean", default = false, help = "take the bastion's host key unseen, when it is not known yet" },
   { name = "status", type = "string", help = "for --follow instead of SSH: a command that prints what `netlab status --boots --json` does" },
   { name = "stage", type = "string", default = "image", help = "with --follow: until every node has its config, image or is ready" },
   { name = "patience", type = "duration", default = "10m", help = "with --follow: how long that may take" },
@@ -62,13 +65,16 @@ netlab.main(function()
   if code == 1 or not (opt.follow or opt.status) then
     return code
   end
-  local command = {}
-  for word in (opt.status or ("ssh -o BatchMode=yes %s@%s sudo netlab status --boots --json"):format(opt.user, out.outputs.bastion_ipv6 or out.outputs.bastion_ip)):gmatch "%S+" do
+  local command
+  for word in (opt.status or ""):gmatch "%S+" do
+    command = command or {}
     command[#command + 1] = word
   end
   local seen, trouble = lab:follow {
     nodes = out.nodes, command = command, stage = opt.stage, deadline = opt.patience, pace = opt.pace,
+    ssh = { host = out.outputs.bastion_ipv6 or out.outputs.bastion_ip, user = opt.user, identity = opt.identity, known_hosts = opt["known-hosts"], accept_host_key = opt["accept-host-key"] },
     tell = function(node, line) print(("  %s %s"):format(node.name, line)) end,
+    waiting = function(text) print("  the bastion does not tell yet: " .. text) end,
   }
   if not seen then
     return declaration.finish(nil, trouble, "follow")

@@ -358,7 +358,7 @@ lab.launch = guarded(function(self, options)
 end)
 
 ---Follows the boots of what launch returned, as the bastion's `netlab status --boots --json` tells them:
----{ nodes, command, stage = "image", deadline = "10m", tell = function(node, line) }.
+---{ nodes, ssh = { host, user } or command, stage = "image", deadline = "10m", tell = function(node, line) }: see follow.lua.
 lab.follow = guarded(function(_, options)
   return follow.boots(options.nodes, options)
 end)
