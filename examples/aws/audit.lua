@@ -15,7 +15,7 @@ local opt = netlab.args(declaration.options {
 })
 
 local lab = declaration.lab(opt)
-local aws = netlab.aws.client { name = "auditor", region = opt.region, profile = opt.profile, backoff = opt.backoff }
+local aws = declaration.client(opt)
 local prices = require "awslab.prices"
 
 local findings, hidden = {}, {}

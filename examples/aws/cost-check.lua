@@ -18,7 +18,7 @@ local opt = netlab.args(declaration.options {
 })
 
 local lab = declaration.lab(opt)
-local aws = netlab.aws.client { name = "money", region = opt.region, profile = opt.profile, backoff = opt.backoff }
+local aws = declaration.client(opt)
 local inventory = require "awslab.inventory"
 local kinds = require "awslab.kinds"
 local model = require "awslab.model"

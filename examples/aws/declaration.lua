@@ -12,6 +12,7 @@ function declaration.options(more)
   local out = {
     { name = "lab", type = "string", default = "third-death-star", help = "the lab's name, in the tag netlab:lab" },
     { name = "profile", type = "string", help = "a profile of ~/.aws; by default AWS_PROFILE" },
+    { name = "mfa-code", type = "string", help = "for a profile with role_arn and mfa_serial" },
     { name = "region", type = "string", default = "eu-west-1", help = "where the lab is" },
     { name = "account", type = "string", help = "the account that it belongs into; another one is refused" },
     { name = "prices", type = "path", default = "prices.json", help = "refreshed prices, if the file is there" },
@@ -49,16 +50,22 @@ function declaration.only_tells(opt, code)
   return true
 end
 
+-- One for everything that a recipe asks: a role is taken once, and an MFA code is good for one time only.
+local aws
+function declaration.client(opt)
+  aws = aws or netlab.aws.client { region = opt.region, profile = opt.profile, mfa_code = opt["mfa-code"], backoff = opt.backoff }
+  return aws
+end
+
 function declaration.lab(opt, more)
   more = more or {}
-  local aws = netlab.aws.client { region = opt.region, profile = opt.profile, backoff = opt.backoff }
   local bastion = "10.20.13.140"
   local inward = { { group = "talos-nodes-sg" } }
   if more.ssh then
     inward[2] = { cidr = more.ssh, port = 22 }
   end
   return netlab.plugin("awslab").lab {
-    name = opt.lab, aws = aws, region = opt.region, zone = "a", account = opt.account,
+    name = opt.lab, aws = declaration.client(opt), region = opt.region, zone = "a", account = opt.account,
     cidr = "10.20.0.0/16", ipv6 = true,
     subnets = {
       public = { cidr = "10.20.1.0/24", public = true, ipv6 = true },

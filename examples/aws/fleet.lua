@@ -25,8 +25,7 @@ for region in opt.regions:gmatch "[^,%s]+" do
   end
   fleet[#fleet + 1] = { region = region, lab = plugin.lab {
     name = opt.lab .. "-" .. region, region = region, cidr = "10.20.0.0/16", ipv6 = true,
-    aws = netlab.aws.client { name = "aws-" .. region, region = region, profile = opt.profile, backoff = opt.backoff },
-    account = opt.account,
+    aws = declaration.client(opt), account = opt.account,
     subnets = { public = { cidr = "10.20.1.0/24", public = true, ipv6 = true } },
     groups = { node = { ingress = inward, egress = { { cidr = "0.0.0.0/0" }, { cidr = "::/0" } } } },
     bastion = { name = "node-" .. region, group = opt.lab .. "-" .. region, type = "t4g.nano", subnet = "public", public_subnet = "public", address = "10.20.1.10", groups = { "node" }, disk = "8GiB" },

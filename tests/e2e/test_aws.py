@@ -38,9 +38,9 @@ class StandIn:
 
     used = 0
 
-    def __init__(self, binary, folder, **options):
+    def __init__(self, binary, folder, address=None, **options):
         StandIn.used += 1
-        self.address = f"127.{100 + StandIn.used % 100}.{os.getpid() // 250 % 250}.{os.getpid() % 250 + 1}:24567"
+        self.address = address or f"127.{100 + StandIn.used % 100}.{os.getpid() // 250 % 250}.{os.getpid() % 250 + 1}:24567"
         self.endpoint = f"http://{self.address}"
         self.binary, self.folder = str(binary), folder
         folder.mkdir(parents=True, exist_ok=True)

@@ -51,6 +51,14 @@ std::string host_of(const std::string& url) {
   return url.substr(start, url.find('/', start) - start);
 }
 
+// The Host field as it is sent: without the port that the scheme has anyway.
+std::string host_field(const std::string& url) {
+  auto host = host_of(url);
+  std::string_view port = url.starts_with("https://") ? ":443" : ":80";
+  if (host.ends_with(port)) host.resize(host.size() - port.size());
+  return host;
+}
+
 struct next_page {
   json input; // members to add
 };
@@ -345,7 +353,7 @@ http_request flight::signed_request(const wire_request& w) {
   if (!used_.session_token.empty()) extra.emplace_back("x-amz-security-token", used_.session_token);
   if (service_->protocol == protocol::rest_xml) extra.emplace_back("x-amz-content-sha256", s.payload_hash);
   for (auto& h : extra) out.headers.push_back(std::move(h));
-  s.headers = {{"host", host_of(out.url)}};
+  s.headers = {{"host", host_field(out.url)}};
   for (const auto& [name, value] : out.headers)
     if (name != "User-Agent") s.headers.emplace_back(name, value);
   signature_scope scope{used_.access_key, used_.secret_key, endpoint_.signing_region, service_->signing, now};

@@ -2,6 +2,7 @@
 local netlab = require "netlab"
 local core = require "fake.core"
 local ec2 = require "fake.ec2"
+local identity = require "fake.identity"
 
 local others = {}
 local refuse, need = core.refuse, core.need
@@ -381,14 +382,17 @@ end
 
 local sts = {}
 function sts.GetCallerIdentity(c)
-  return { Account = core.account, UserId = "AIDATEST", Arn = ("arn:aws:iam::%s:user/%s"):format(core.account, c.key) }
+  return { Account = core.account, UserId = "AIDATEST", Arn = c.world.keys[c.key].arn or ("arn:aws:iam::%s:user/%s"):format(core.account, c.key) }
 end
 function sts.AssumeRole(c)
   need(c.p, "RoleArn", "RoleSessionName")
   if c.p.SerialNumber and c.p.TokenCode ~= "123456" then refuse("AccessDenied", "MultiFactorAuthentication failed with invalid MFA one time pass code.", 403) end
-  local id = "ASIA" .. core.id(c.world, "x"):upper():gsub("%W", "")
-  c.world.keys[id] = { secret = "secret-of-" .. id, token = "token-of-" .. id }
-  return { Credentials = { AccessKeyId = id, SecretAccessKey = "secret-of-" .. id, SessionToken = "token-of-" .. id, Expiration = "2099-01-01T00:00:00Z" }, AssumedRoleUser = { Arn = c.p.RoleArn, AssumedRoleId = "AROA:x" } }
+  -- A code is good for one session.
+  c.world.codes = c.world.codes or {}
+  if c.p.TokenCode and c.world.codes[c.p.TokenCode] then refuse("AccessDenied", "MultiFactorAuthentication failed, unable to validate MFA code.", 403) end
+  if c.p.TokenCode then c.world.codes[c.p.TokenCode] = true end
+  local arn = ("arn:aws:sts::%s:assumed-role/%s/%s"):format(core.account, c.p.RoleArn:match "[^/]+$", c.p.RoleSessionName)
+  return { Credentials = identity.credentials(identity.issue(c.world, arn)), AssumedRoleUser = { Arn = arn, AssumedRoleId = "AROA:x" } }
 end
 
 -- ---- JSON services: (c, input) → output; refuse() as elsewhere
