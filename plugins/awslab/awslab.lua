@@ -128,6 +128,18 @@ local tries = {
   instance = { "run_instances", function() return { image_id = "ami-00000000000000000", instance_type = "t4g.nano", min_count = 1, max_count = 1 } end },
 }
 
+-- Whether an image is there, and is for this type of machine.
+local function check_image(r, res)
+  local image, machine = r:image(res.spec.image), machines.machine(res.spec.type)
+  local got, err = r:ask("ec2", "describe_images", { image_ids = { image } })
+  local found = got and got.images[1]
+  if not found then
+    error(err or netlab.err.new("not_found", ("there is no image %s in %s: images have another name in each region"):format(image, r.lab.region), "image"), 0)
+  elseif machine and found.architecture ~= (machine.arch == "amd64" and "x86_64" or machine.arch) then
+    error(netlab.err.new("invalid", ("image %s is for %s, %s is %s: take another image or type"):format(image, found.architecture, res.spec.type, machine.arch), "image"), 0)
+  end
+end
+
 -- Names and images that a creation would stumble over when half of the rest is there.
 local looks = {
   auto_scaling_group = function(r, res)
@@ -136,16 +148,7 @@ local looks = {
       error(netlab.err.new("exists", ("Auto Scaling group %s exists and does not belong to lab %s: adopt it, or give bastion.group another name"):format(res.name, r.lab.name), "awslab"), 0)
     end
   end,
-  instance = function(r, res)
-    local image, machine = r:image(res.spec.image), machines.machine(res.spec.type)
-    local got, err = r:ask("ec2", "describe_images", { image_ids = { image } })
-    local found = got and got.images[1]
-    if not found then
-      error(err or netlab.err.new("not_found", ("there is no image %s in %s: images have another name in each region"):format(image, r.lab.region), "image"), 0)
-    elseif machine and found.architecture ~= (machine.arch == "amd64" and "x86_64" or machine.arch) then
-      error(netlab.err.new("invalid", ("image %s is for %s, %s is %s: take another image or type"):format(image, found.architecture, res.spec.type, machine.arch), "image"), 0)
-    end
-  end,
+  instance = check_image, launch_template = check_image,
 }
 
 local function preflight(r, steps)

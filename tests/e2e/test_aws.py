@@ -450,6 +450,7 @@ def test_credentials_say_why(stand_in):
     assert "--hours" in cloud.run("talos-launch", "--image", IMAGE, "--hours", "-1", "--yes", expect=2).stdout and cloud.list("lab") == before
 
 
+@pytest.mark.needs("aws")
 @pytest.mark.skipif(not shutil.which("moto_server"), reason="machine: no moto_server, of which Debian 12 has no package; the stand-in is the judge")
 def test_moto_agrees(request, tmp_path):
     """The happy path against an implementation that we did not write."""
@@ -459,9 +460,21 @@ def test_moto_agrees(request, tmp_path):
             if "Running on" in line:
                 endpoint = line.split()[-1].strip()
                 break
+        threading.Thread(target=process.stdout.read, daemon=True).start()  # it logs each request
+        asked = subprocess.run(["aws", "--endpoint-url", endpoint, "ec2", "describe-images", "--filters", "Name=architecture,Values=arm64"],
+                               env=environment(endpoint, tmp_path), stdout=subprocess.PIPE, timeout=60, check=True)
+        image = json.loads(asked.stdout)["Images"][0]["ImageId"]
         (tmp_path / "ask.lua").write_text("""
 local netlab = require "netlab"
 local aws = netlab.aws.client { region = "eu-west-1" }
+local lab = netlab.plugin("awslab").lab {
+  name = "lab", aws = aws, region = "eu-west-1", cidr = "10.2.0.0/16", nat = "instance",
+  subnets = { public = { cidr = "10.2.1.0/24", public = true }, private = { cidr = "10.2.2.0/24" } },
+  groups = { inside = { ingress = { { group = "outside" } } }, outside = { ingress = { { group = "inside" }, { cidr = "192.0.2.0/24", port = 22 } } } },
+  bastion = { group = "bastions", address = "10.2.2.5", groups = { "outside" }, image = "IMAGE", key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEbmf0rp8D6MBzBOY7l3Z3xY0m1cpXOjX1d4i9Xb1dJX test", schedule = { start = "18:00", stop = "23:00" } },
+  nodes = { groups = { "inside" }, image = "IMAGE", first_address = "10.2.2.11" }, bucket = { name = "packages-of-the-lab" },
+  pace = "50ms", visibility = "1s",
+}
 netlab.main(function()
   local made = assert(aws.ec2:create_vpc { cidr_block = "10.1.0.0/16", tag_specifications = { { resource_type = "vpc", tags = { a = "b" } } } })
   local found = assert(aws.ec2:describe_vpcs { filters = { ["tag:a"] = "b" } })
@@ -469,8 +482,21 @@ netlab.main(function()
   assert(aws.iam:create_role { role_name = "r", assume_role_policy_document = "{}" })
   assert(assert(aws.iam:list_roles {}).roles[1].role_name == "r")
   assert(aws.ec2:delete_vpc { vpc_id = made.vpc.vpc_id })
+  -- A lab, as far as moto goes: it knows no image by Debian's parameter, and forgets the tags of DHCP options.
+  local first = assert(lab:apply())
+  assert(first.code == 2, first.failed[1] and first.failed[1].message)
+  local again = assert(lab:plan())
+  assert(again.code == 0, again:text())
+  local launched = assert(lab:launch { count = 2 })
+  assert(launched.code == 2, launched.failed[1] and launched.failed[1].message)
+  assert(launched.nodes[2].ip == "10.2.2.12" and #assert(lab:nodes()) == 2)
+  local gone = assert(lab:destroy())
+  assert(gone.code == 2, gone.failed[1] and gone.failed[1].message)
+  local left = assert(lab:inventory {})
+  assert(#left.unseen == 0)
+  for _, item in ipairs(left.items) do assert(item.lab ~= "lab", item.id) end
 end)
-""")
+""".replace("IMAGE", image))
         binary = pathlib.Path(request.config.getoption("--netlab")).resolve()
         done = subprocess.run([str(binary), "run", "ask.lua"], cwd=tmp_path, env=environment(endpoint, tmp_path), stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, timeout=60, text=True)
