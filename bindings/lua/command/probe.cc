@@ -21,6 +21,7 @@ constexpr kind kinds[] = {
     {"dhcp", "", "", "asks for an address and for what to boot, and says who answers"},
     {"dns", "name", "NAME", "asks for a name by every way and compares the answers"},
     {"tftp", "url", "URL", "fetches a file"},
+    {"registry", "image", "IMAGE", "pulls an image and checks every byte of it"},
 };
 
 host_options options_for(const kind& k, const global_options& global, std::vector<std::string> arguments) {
