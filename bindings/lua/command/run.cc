@@ -105,6 +105,7 @@ int check(const api& a, const global_options& global, std::vector<std::string> w
 }
 
 int run(const api& a, const global_options& global, std::vector<std::string> words) {
+  std::setvbuf(stdout, nullptr, _IOLBF, 0); // what a recipe prints shows at once, in a pipe and a journal too
   int code = ok;
   bool again = false;
   std::optional<real_world> running(std::in_place, 2, global.log, global.level);
