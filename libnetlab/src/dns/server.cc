@@ -15,8 +15,7 @@ namespace netlab::dns {
 namespace {
 
 constexpr std::size_t batch_size = 64;
-constexpr std::size_t slot_size = 4096;                    // the largest UDP answer (engine_config::udp_size)
-constexpr duration levels_every = std::chrono::seconds(1); // between two looks at upstreams for metrics
+constexpr std::size_t slot_size = 4096; // the largest UDP answer (engine_config::udp_size)
 constexpr duration drain_limit = std::chrono::seconds(2);
 constexpr duration bootstrap_retry = std::chrono::seconds(5), bootstrap_again = std::chrono::minutes(10);
 constexpr std::uint64_t bootstrap_token = std::uint64_t{1} << 62;
@@ -38,7 +37,6 @@ struct server::impl {
   server_config config;
   engine resolver;
   server_metrics published;
-  boot_time levels_at{}; // when upstreams and the cache are published next
   upstream_links links;
   stream_clients streams;
   std::unique_ptr<hook_desk> hook; // none: no query waits for a program
@@ -225,11 +223,6 @@ struct server::impl {
     }
     pumping = false;
     published.publish(resolver.counts());
-    if (auto now = world.clock.now(); now >= levels_at) {
-      levels_at = now + levels_every;
-      published.publish(resolver.health(), resolver.cached_bytes(), resolver.cached_answers(),
-                        resolver.waiting());
-    }
     arm();
     if (draining && drained && waiting() == 0) finish_drain();
   }
