@@ -50,7 +50,7 @@ struct server::impl {
   std::string last_bogus;
   std::optional<boot_time> bogus_said;
   std::uint64_t bogus_unsaid = 0;
-  bool pumping = false, draining = false;
+  bool pumping = false, pump_posted = false, draining = false;
   std::function<void()> drained;
   timer drain_deadline;
   struct named_upstream {
@@ -77,7 +77,7 @@ struct server::impl {
                   [this](std::uint64_t attempt, std::string why) {
                     resolver.on_upstream_failure(attempt, std::move(why), world.clock.now());
                   },
-                  [this] { pump(); }}),
+                  [this] { pump_soon(); }}),
         streams(
             w.clock, w.scheduler, {config.max_streams, config.max_streams_per_client, config.stream_idle},
             [this](std::uint64_t stream, const endpoint& client, byte_view query, byte_span out) {
@@ -201,7 +201,6 @@ struct server::impl {
   // --- what the engine wants done
 
   void pump() {
-    published.publish(resolver.counts());
     if (pumping) return;
     pumping = true;
     while (!resolver.actions().empty()) {
@@ -225,6 +224,16 @@ struct server::impl {
     published.publish(resolver.counts());
     arm();
     if (draining && drained && waiting() == 0) finish_drain();
+  }
+
+  // Answers of upstreams come by many sockets in one turn of the loop: what they lead to leaves together.
+  void pump_soon() {
+    if (std::exchange(pump_posted, true)) return;
+    world.scheduler.post([this, weak = std::weak_ptr(self)] {
+      if (weak.expired()) return;
+      pump_posted = false;
+      pump();
+    });
   }
 
   // A zone that is broken is asked for again and again: one line in ten seconds tells it.
