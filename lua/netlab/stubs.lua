@@ -1185,7 +1185,7 @@ function netlab.process.run(options) end
 ---@class netlab.registry.mirrors.options
 ---@field address? string by which nodes reach the proxy; by default where it listens
 
----What nodes need to know to pull through a proxy. Of the result, `containerd` has the texts of hosts.toml files by their path below config_path, `talos` a machine config patch, `talos_documents` RegistryMirrorConfig documents for Talos 1.12 and later, `docker` the text of /etc/docker/daemon.json, which knows docker.io only, and `urls` the address by registry.
+---What nodes need to know to pull through a proxy. Of the result, `containerd` has the texts of hosts.toml files by their path below config_path, `talos` a machine config patch, `talos_documents` RegistryMirrorConfig documents for Talos 1.12 and later, `docker` the text of /etc/docker/daemon.json, which can have a mirror of docker.io only, and `urls` the address by registry.
 ---@param proxy registry.proxy
 ---@param options? netlab.registry.mirrors.options
 ---@return table mirrors # { urls, containerd, talos, talos_documents, docker }
