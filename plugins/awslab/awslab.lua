@@ -5,10 +5,12 @@ local follow = require "awslab.follow"
 local inventory = require "awslab.inventory"
 local kinds = require "awslab.kinds"
 local model = require "awslab.model"
+local preflight = require "awslab.preflight"
 local prices = require "awslab.prices"
 local replace = require "awslab.replace"
 local report = require "awslab.report"
 local run = require "awslab.run"
+local strangers = require "awslab.strangers"
 local userdata = require "awslab.userdata"
 
 netlab.plugin "machines"
@@ -88,7 +90,7 @@ local function make_plan(self, r, resources, part)
     end
   end
   table.sort(unwanted)
-  local plan = { steps = steps, counts = counts, cost = total(steps), unwanted = unwanted, resources = resources, replaced = r.replaced, calls = r.calls, lab = self.options, run = r }
+  local plan = { steps = steps, counts = counts, cost = total(steps), unwanted = unwanted, resources = resources, replaced = r.replaced, calls = r.calls, lab = self.options, run = r, part = part }
   plan.code = counts.create + counts.change + counts.replace + #r.replaced > 0 and 2 or 0
   return setmetatable(plan, report.plan)
 end
@@ -112,44 +114,6 @@ lab.plan = guarded(function(self, options)
   end
   return make_plan(self, r, everything(self))
 end)
-
--- Asks AWS whether each creation would be allowed, before the first of them is made.
-local tries = {
-  vpc = { "create_vpc", function(o) return { cidr_block = o.cidr } end },
-  internet_gateway = { "create_internet_gateway", function() return {} end },
-  elastic_ip = { "allocate_address", function() return { domain = "vpc" } end },
-  dhcp_options = { "create_dhcp_options", function(o) return { dhcp_configurations = { { key = "domain-name-servers", values = { o.dns } } } } end },
-  launch_template = { "create_launch_template", function(o) return { launch_template_name = o.name .. "-try", launch_template_data = { instance_type = "t4g.nano" } } end },
-  subnet = { "create_subnet", function(o) return { vpc_id = "vpc-00000000000000000", cidr_block = o.cidr } end },
-  security_group = { "create_security_group", function(o) return { group_name = o.name .. "-try", description = "try", vpc_id = "vpc-00000000000000000" } end },
-  network_interface = { "create_network_interface", function() return { subnet_id = "subnet-00000000000000000" } end },
-  nat_gateway = { "create_nat_gateway", function() return { subnet_id = "subnet-00000000000000000" } end },
-  route_table = { "create_route_table", function() return { vpc_id = "vpc-00000000000000000" } end },
-  instance = { "run_instances", function() return { image_id = "ami-00000000000000000", instance_type = "t4g.nano", min_count = 1, max_count = 1 } end },
-}
-local function preflight(r, steps)
-  local seen, tasks = {}, {}
-  for _, step in ipairs(steps) do
-    local try = (step.action == "create" or step.action == "replace") and tries[step.resource.kind]
-    if try and not seen[try[1]] then
-      seen[try[1]] = true
-      tasks[#tasks + 1] = netlab.spawn(function()
-        local input = try[2](r.lab)
-        input.dry_run = true
-        local _, err = r:try("ec2", try[1], input)
-        return true, err and err.code == "denied" and err or nil
-      end)
-    end
-  end
-  local denied
-  for _, task in ipairs(tasks) do
-    local _, err = task:wait()
-    denied = denied or err
-  end
-  if denied then
-    error(denied, 0)
-  end
-end
 
 local function carry_out(self, r, plan, options, part)
   replace.refuse(plan, options.replace)
@@ -328,7 +292,7 @@ lab.launch = guarded(function(self, options)
 end)
 
 ---Follows the boots of what launch returned, as the bastion's `netlab status --boots --json` tells them:
----{ nodes, command, stage = "image", deadline = "10m", tell = function(node, line) }.
+---{ nodes, ssh = { host, user } or command, stage = "image", deadline = "10m", tell = function(node, line) }: see follow.lua.
 lab.follow = guarded(function(_, options)
   return follow.boots(options.nodes, options)
 end)
@@ -367,61 +331,18 @@ lab.reap = guarded(function(self)
 end)
 lab.nodes_of = lab.nodes
 
--- What lies in the lab's networks and is not the lab's: it blocks the way, and is none of our business to delete.
-local function strangers(self, r, found)
-  local out = {}
-  local vpcs = {}
-  for _, raw in ipairs(found.vpc or {}) do
-    vpcs[#vpcs + 1] = raw.vpc_id
-  end
-  if #vpcs == 0 then
-    return out
-  end
-  local ours = {}
-  for word, list in pairs(found) do
-    for _, raw in ipairs(list) do
-      ours[raw[kinds[word].id]] = true
-    end
-  end
-  local function foreign(word, raw)
-    local id = raw[kinds[word].id]
-    local tags = kinds.tag_map(raw)
-    if ours[id] or tags["netlab:lab"] == self.options.name then
-      return false
-    elseif word == "security_group" then
-      return raw.group_name ~= "default"
-    elseif word == "route_table" then
-      for _, a in ipairs(raw.associations) do
-        if a.main then return false end
-      end
-    elseif word == "network_interface" then
-      -- Those of the lab's own gateways and instances go with them.
-      local by = raw.attachment and raw.attachment.instance_id
-      if by then return not ours[by] end
-      return raw.interface_type ~= "nat_gateway"
-    end
-    return true
-  end
-  for _, word in ipairs { "instance", "network_interface", "nat_gateway", "subnet", "security_group", "route_table", "vpc_endpoint", "internet_gateway" } do
-    local kind = kinds[word]
-    local filter = { [word == "internet_gateway" and "attachment.vpc-id" or "vpc-id"] = vpcs }
-    local input = word == "nat_gateway" and { filter = { { name = "vpc-id", values = vpcs } } } or { filters = filter }
-    local got = r:call("ec2", kind.action, input)
-    local list = kind.flatten and kind.flatten(got[kind.list]) or got[kind.list]
-    for _, raw in ipairs(list) do
-      if (not kind.here or kind.here(raw)) and foreign(word, raw) then
-        local tags = kinds.tag_map(raw)
-        out[#out + 1] = { kind = word, id = raw[kind.id], name = tags.Name, lab = tags["netlab:lab"] }
-      end
-    end
-  end
-  return out
+-- By its whole name: lab "a" has nothing to do with the schedule of lab "a-b".
+local function end_schedule(self, r)
+  local ok, err = r:try("scheduler", "delete_schedule", { name = expiry_name(self) })
+  if not ok and err.code ~= "not_found" then error(err, 0) end
 end
 
-local function end_schedules(self, r)
-  for _, s in ipairs(r:call("scheduler", "list_schedules", { name_prefix = "netlab-" .. self.options.name .. "-" }).schedules or {}) do
-    local ok, err = r:try("scheduler", "delete_schedule", { name = s.name })
-    if not ok and err.code ~= "not_found" then error(err, 0) end
+-- The AWS Budget that cost-check makes. Who may not see budgets has made none, and the inventory says that it could not look.
+local function end_budget(self, r)
+  for _, budget in ipairs(inventory.budgets(r) or {}) do
+    if budget.budget_name == inventory.budget_name(self.options.name) and kinds.tag_map(budget)["netlab:lab"] == self.options.name then
+      r:call("budgets", "delete_budget", { account_id = budget.account_id, budget_name = budget.budget_name })
+    end
   end
 end
 
@@ -437,12 +358,13 @@ local function teardown(self, options, keep)
     some = some or #list > 0
   end
   if not some then
-    end_schedules(self, r)
+    end_schedule(self, r)
+    if not keep then end_budget(self, r) end
     return out
   end
   return claim.hold(r, {}, function()
     r:scan()
-    local blocking = keep and {} or strangers(self, r, r.found)
+    local blocking = keep and {} or strangers(r, r.found)
     if #blocking > 0 then
       local words = {}
       for i, s in ipairs(blocking) do
@@ -451,7 +373,8 @@ local function teardown(self, options, keep)
       claim.release(r)
       error(netlab.err.new("conflict", ("nothing was deleted: in the network of lab %s there is what does not belong to it: %s. Remove it, or adopt it"):format(self.options.name, table.concat(words, ", ")), "awslab"), 0)
     end
-    end_schedules(self, r)
+    end_schedule(self, r)
+    if not keep then end_budget(self, r) end
     local tell = options.tell or function() end
     local failed
     for _ = 1, 3 do
@@ -483,6 +406,13 @@ local function teardown(self, options, keep)
     return out
   end)
 end
+
+---What lies in the lab's network without being the lab's, and would stop destroy: a list of { kind, id, name }.
+lab.strangers = guarded(function(self)
+  local r = begin(self)
+  r:scan()
+  return strangers(r, r.found)
+end)
 
 ---Deletes everything that has the lab's tag, in the order that its dependencies ask for. Stops before the first
 ---deletion when something else lies in its network.
@@ -575,7 +505,7 @@ lab.adopt = guarded(function(self, options)
   return out
 end)
 
----Everything in the account that exists or costs, by region: { regions, items, hourly, monthly }.
+---Everything in the account that exists or costs, by region: { regions, items, unseen, hourly, monthly }.
 lab.inventory = guarded(function(self, options)
   return inventory.take(begin(self), options)
 end)
@@ -589,101 +519,42 @@ lab.regions = guarded(function(self)
   return out
 end)
 
----What has the lab's tag anywhere, and what it costs a month; empty after a teardown.
+---What has the lab's tag anywhere, and what it costs a month; empty after a teardown. `unseen` is what the credentials
+---may not look at, as in the inventory: then nothing is proven.
 lab.leftovers = guarded(function(self)
   local got = inventory.take(begin(self), { all_regions = true })
-  local out = { monthly = 0, regions = got.regions }
+  local out, listed = { monthly = 0, regions = got.regions, unseen = got.unseen }, {}
   for _, item in ipairs(got.items) do
     if item.lab == self.options.name then
       out[#out + 1] = item
-      out.monthly = out.monthly + (item.monthly or 0)
+      listed[item.kind .. "/" .. item.id] = true
+      out.monthly = out.monthly + item.monthly
     end
   end
+  -- Adopted ones have other paths, and a bucket that was just made has no tags yet.
   local r = begin(self)
   r.thorough = true
   for _, word in ipairs { "role", "instance_profile", "bucket" } do
     local kind = kinds[word]
     for _, raw in ipairs(kind.find(r)) do
-      out[#out + 1] = { kind = word, id = raw[kind.id], region = kind.global and "global" or self.options.region, lab = self.options.name, monthly = 0 }
+      if not listed[word .. "/" .. raw[kind.id]] then
+        out[#out + 1] = { kind = word, id = raw[kind.id], region = kind.global and "global" or self.options.region, lab = self.options.name, monthly = 0, hourly = 0, raw = raw }
+      end
     end
   end
   return out
 end)
-
-local rule = {
-  { name = "cidr", type = "string", help = "a network, IPv4 or IPv6" },
-  { name = "group", type = "string", help = "another group of the lab" },
-  { name = "protocol", type = "string", help = "tcp, udp, icmp; by default tcp with a port, else all" },
-  { name = "port", type = { type = "one_of", types = { "integer", "string" } }, help = 'such as 22 or "5050-5054"' },
-}
-
-local options = {
-  { name = "name", type = "string", required = true, help = "the lab's name: the value of the tag netlab:lab" },
-  { name = "aws", type = { type = "handle", kind = "aws.client" }, required = true, help = "what netlab.aws.client returned" },
-  { name = "region", type = "string", required = true, help = "where it is" },
-  { name = "zone", type = "string", default = "a", help = "the availability zone's letter" },
-  { name = "account", type = "string", help = "the account that it belongs into; another one is refused" },
-  { name = "cidr", type = "string", required = true, help = "the VPC's network" },
-  { name = "ipv6", type = "boolean", default = false, help = "an IPv6 block for the VPC" },
-  { name = "subnets", type = "map", of = { type = "table", options = {
-    { name = "cidr", type = "string", required = true }, { name = "public", type = "boolean", default = false }, { name = "ipv6", type = "boolean", default = false } } },
-    required = true, help = "subnets by name" },
-  { name = "nat", type = "enum", values = { "gateway", "instance", "none" }, default = "none", help = "the way out of private subnets; the instance is the bastion" },
-  { name = "s3_endpoint", type = "boolean", default = true, help = "a gateway endpoint for S3, which is free" },
-  { name = "dns", type = "string", help = "the VPC's DNS server, by its DHCP options" },
-  { name = "domain", type = "string", help = "the VPC's domain" },
-  { name = "groups", type = "map", of = { type = "table", options = {
-    { name = "description", type = "string" }, { name = "ingress", type = { type = "list", of = { type = "table", options = rule } } }, { name = "egress", type = { type = "list", of = { type = "table", options = rule } }, help = "by default everything to 0.0.0.0/0" } } },
-    required = true, help = "security groups by name" },
-  { name = "bastion", type = "table", options = {
-    { name = "name", type = "string", default = "bastion", help = "its Name tag" },
-    { name = "group", type = "string", required = true, help = "the Auto Scaling group's name" },
-    { name = "type", type = "string", default = "t4g.small" },
-    { name = "subnet", type = "string", default = "private", help = "of its fixed address" },
-    { name = "public_subnet", type = "string", default = "public", help = "of its way to the internet" },
-    { name = "address", type = "string", required = true, help = "its fixed private address" },
-    { name = "groups", type = { type = "list", of = "string" }, required = true },
-    { name = "image", type = "string", default = "debian-12", help = "debian-12, ubuntu-24.04, an SSM parameter or an AMI" },
-    { name = "disk", type = "string", default = "4GiB" },
-    { name = "role", type = "string", help = "its IAM role; by default NAME-bastion" },
-    { name = "profile", type = "string", help = "its instance profile; by default NAME-bastion" },
-    { name = "key", type = "string", help = "an SSH public key" },
-    { name = "user_data", type = "string", help = "shell lines at the end of its first boot" },
-    { name = "recipe", type = "string", help = "the text of the recipe that it runs" },
-    { name = "package", type = "table", options = { { name = "url", type = "string", required = true }, { name = "sha256", type = "string", required = true } } },
-    { name = "schedule", type = "table", options = { { name = "start", type = "string", required = true }, { name = "stop", type = "string", required = true }, { name = "time_zone", type = "string", default = "UTC" } } },
-  } },
-  { name = "nodes", type = "table", options = {
-    { name = "name", type = "string", default = "talos-node" }, { name = "type", type = "string", default = "t4g.small" }, { name = "subnet", type = "string", default = "private" },
-    { name = "groups", type = { type = "list", of = "string" }, required = true }, { name = "image", type = "string", help = "the AMI that launch starts, unless it names another" }, { name = "disk", type = "string", default = "10GiB" },
-    { name = "first_address", type = "string", help = "the first node's address, the others follow" },
-    { name = "runs", type = { type = "list", of = "string" }, default = {}, help = "what is to run on them, such as cozystack: netlab check says when they are too small; see the plugin machines" },
-  } },
-  { name = "bucket", type = "table", help = "the lab's own S3 bucket, for packages and caches: private, encrypted, deleted with the lab", options = {
-    { name = "name", type = "string", required = true, help = "among all buckets of the world" },
-    { name = "package", type = "path", help = "netlab's .deb, which apply uploads and the bastion installs by its checksum" },
-  } },
-  { name = "tags", type = "map", of = "string", help = "on everything" },
-  { name = "budget", type = "number", default = 0.10, help = "dollars a month" },
-  { name = "prices", type = "path", help = "a file of refreshed prices, before the built-in table" },
-  { name = "pace", type = "duration", default = "5s", help = "the longest pause between two looks at what takes time" },
-  { name = "visibility", type = "duration", default = "30s", help = "how long new resources and tags may take to show" },
-  { name = "deadline", type = "duration", default = "15m", help = "for one resource to come or go" },
-  { name = "lease", type = "integer", default = 120, help = "seconds that the claim of a dead run holds" },
-}
 
 local function create(given)
   given.now = netlab.time()
   for key, group in pairs(given.groups) do
     group.name = key
   end
-  if given.prices and netlab.fs.exists(given.prices) then
-    local read, err = netlab.json.decode(netlab.fs.read(given.prices) or "")
-    if err then
-      return nil, netlab.err.new("invalid", given.prices .. ": " .. err.message, "prices")
-    end
-    given.refreshed = read
+  local refreshed, no_prices = prices.read(given.prices)
+  if no_prices then
+    return nil, no_prices
   end
+  given.refreshed = refreshed
   if given.bucket and given.bucket.package then
     local content, why = netlab.fs.read(given.bucket.package)
     if not content then
@@ -706,7 +577,7 @@ local function create(given)
 end
 
 local methods = {}
-for _, name in ipairs { "plan", "apply", "drift", "launch", "follow", "nodes", "reap", "destroy", "end_session", "start_bastion", "adopt", "inventory", "leftovers", "regions" } do
+for _, name in ipairs { "plan", "apply", "drift", "launch", "follow", "nodes", "reap", "strangers", "destroy", "end_session", "start_bastion", "adopt", "inventory", "leftovers", "regions" } do
   methods[name] = function(self, given)
     return lab[name](self, given)
   end
@@ -722,7 +593,7 @@ return {
       .. '  groups = { ["bastion-sg"] = { ingress = { { cidr = "2001:db8::1/128", port = 22 } } } },\n'
       .. "}\n"
       .. "netlab.main(function() return lab:apply().code end)",
-    options = options,
+    options = require "awslab.options",
     create = create,
     check = function(self)
       local nodes = self.options.nodes

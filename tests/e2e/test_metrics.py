@@ -46,11 +46,16 @@ def test_prometheus_reads_what_happened(lab):
     machine.start()
     machine.expect("bound")
     client.run("dig", "@10.77.0.1", "+tries=1", "registry.lab.internal")
+    client.run("dig", "@10.77.0.1", "+tries=1", "+timeout=1", "www.example.com", check=False)  # its upstream is not there
     client.run("curl", "-sS", "-o", "/dev/null", "http://10.77.0.1:8080/nothing")
     after, kinds = scrape(client)
     assert value(after, "netlab_dhcp_leases", server="lan") == 1
     assert value(after, "netlab_http_requests_total") - value(before, "netlab_http_requests_total") == 2
-    assert value(after, "netlab_dns_queries_total") - value(before, "netlab_dns_queries_total") == 1
+    assert value(after, "netlab_dns_queries_total") - value(before, "netlab_dns_queries_total") == 2
+    names = {"server": "names", "worker": "0"}
+    assert value(before, "netlab_dns_upstream_sent_total", upstream="10.77.0.53", **names) == 0
+    assert value(after, "netlab_dns_upstream_sent_total", upstream="10.77.0.53", **names) >= 1
+    assert value(after, "netlab_dns_cache_answers", **names) == 0
     assert value(after, "process_resident_memory_bytes") > 1 << 20
     assert value(after, "process_cpu_seconds_total") >= value(before, "process_cpu_seconds_total") > 0
     assert value(after, "process_start_time_seconds") == value(before, "process_start_time_seconds") > 1.7e9

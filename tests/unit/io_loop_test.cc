@@ -255,3 +255,80 @@ TEST_CASE("processes: a dropped child is killed and heard no more") {
   run_until(loop, [&] { return done.has_value(); });
   CHECK_FALSE(heard);
 }
+
+TEST_CASE("loop: what came for a UDP socket's last owner is not the next one's") {
+  event_loop loop;
+  udp_options server_options;
+  server_options.local = {ip_address::v4(127, 0, 0, 1), 0};
+  auto server = loop.net().udp(server_options);
+  REQUIRE(server);
+  std::vector<endpoint> seen;
+  (*server)->on_receive([&](std::span<const datagram> batch) {
+    for (const auto& d : batch) seen.push_back(d.peer);
+  });
+  udp_options to_server;
+  to_server.peer = (*server)->local();
+  const std::uint8_t old_word[] = {1}, new_word[] = {2};
+  std::vector<int> heard;
+  auto listen = [&](udp_socket& s) {
+    s.on_receive([&](std::span<const datagram> batch) {
+      for (const auto& d : batch) heard.push_back(d.data[0]);
+    });
+  };
+  for (int round = 0; round < 20; ++round) {
+    seen.clear();
+    heard.clear();
+    auto first = loop.net().udp(to_server);
+    REQUIRE(first);
+    listen(**first);
+    REQUIRE((*first)->send(datagram{{}, {}, 0, old_word}));
+    run_until(loop, [&] { return seen.size() == 1; });
+    CHECK(seen[0] == (*first)->local());
+    REQUIRE((*server)->send(datagram{seen[0], {}, 0, old_word})); // lies in the socket when its owner goes
+    first->reset();
+    auto second = loop.net().udp(to_server);
+    REQUIRE(second);
+    listen(**second);
+    REQUIRE((*second)->send(datagram{{}, {}, 0, new_word}));
+    run_until(loop, [&] { return seen.size() == 2; });
+    CHECK(seen[1] == (*second)->local());
+    REQUIRE((*server)->send(datagram{seen[1], {}, 0, new_word}));
+    run_until(loop, [&] { return !heard.empty(); });
+    CHECK(heard == std::vector<int>{2});
+    // One that does not listen is no reason for the loop to turn without end.
+    auto deaf = loop.net().udp(to_server);
+    REQUIRE(deaf);
+    REQUIRE((*server)->send(datagram{(*deaf)->local(), {}, 0, old_word}));
+  }
+}
+
+TEST_CASE("loop: a UDP socket hears on after nobody was there") {
+  event_loop loop;
+  udp_options o;
+  o.local = {ip_address::v4(127, 0, 0, 1), 0};
+  auto gone = loop.net().udp(o);
+  REQUIRE(gone);
+  auto where = (*gone)->local();
+  gone->reset();
+  const std::uint8_t word[] = {1};
+  for (bool fixed_port : {false, true}) {
+    udp_options to_it;
+    if (fixed_port) to_it.local = {ip_address::v4(127, 0, 0, 1), 0};
+    to_it.peer = where;
+    auto client = loop.net().udp(to_it);
+    REQUIRE(client);
+    std::size_t heard = 0;
+    (*client)->on_receive([&](std::span<const datagram> batch) { heard += batch.size(); });
+    REQUIRE((*client)->send(datagram{{}, {}, 0, word})); // the kernel answers that the port is closed
+    bool waited = false;
+    auto wait = loop.scheduler().after(20ms, [&] { waited = true; });
+    run_until(loop, [&] { return waited; });
+    udp_options there;
+    there.local = where;
+    auto server = loop.net().udp(there);
+    REQUIRE(server);
+    REQUIRE((*server)->send(datagram{(*client)->local(), {}, 0, word}));
+    run_until(loop, [&] { return heard == 1; });
+    CHECK(heard == 1);
+  }
+}

@@ -46,6 +46,7 @@ public:
 
   // --- what it is asked (service_status.cc)
   json status() const override;
+  std::vector<reading> readings() const override;
   bool fits(std::string_view kind) const override { return kind == "http.entry"; }
   std::string http_prefix() const override;
   std::string http_objection(bool tls) const override;

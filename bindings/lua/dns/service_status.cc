@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "dns/service.h"
@@ -9,8 +11,29 @@
 
 namespace netlab::lua {
 
+namespace {
+
+// An upstream that is in several groups, as one: as bad as where it is worst.
+std::map<std::string, dns::upstream_health> by_upstream(const std::vector<dns::upstream_health>& all) {
+  std::map<std::string, dns::upstream_health> out;
+  for (const auto& u : all) {
+    auto [at, is_new] = out.try_emplace(u.text, u);
+    if (is_new) continue;
+    auto& sum = at->second;
+    sum.up = sum.up && u.up;
+    sum.round_trip = std::max(sum.round_trip, u.round_trip);
+    sum.sent += u.sent;
+    sum.answered += u.answered;
+    sum.timeouts += u.timeouts;
+    sum.failures += u.failures;
+  }
+  return out;
+}
+
+} // namespace
+
 json dns_service::status() const {
-  if (workers_.empty() || !workers_[0]->server) return json::object();
+  if (!is_running()) return json::object();
   dns::engine_counts sum;
   std::size_t answers = 0, bytes = 0;
   json upstreams = json::array();
@@ -52,6 +75,33 @@ json dns_service::status() const {
   }
   if (auto changes = overlays_ ? overlays_->status() : json::array(); !changes.empty())
     out["changes"] = std::move(changes);
+  return out;
+}
+
+std::vector<reading> dns_service::readings() const {
+  if (!is_running()) return {};
+  std::vector<reading> out;
+  auto number = [](auto n) { return static_cast<double>(n); };
+  for (std::size_t i = 0; i < workers_.size(); ++i) {
+    auto s = on(*workers_[i], [](dns::server& server) { return server.status(); });
+    metric_labels worker{{"worker", std::to_string(i)}};
+    out.push_back({"netlab_dns_cache_bytes", worker, number(s.cached_bytes)});
+    out.push_back({"netlab_dns_cache_answers", worker, number(s.cached_answers)});
+    out.push_back({"netlab_dns_waiting_questions", worker, number(s.waiting)});
+    for (const auto& [text, u] : by_upstream(s.upstreams)) {
+      auto labels = worker;
+      labels.emplace("upstream", text);
+      auto add = [&](const char* what, double value) {
+        out.push_back({std::string("netlab_dns_upstream_") + what, labels, value});
+      };
+      add("up", u.up ? 1 : 0);
+      add("round_trip_microseconds", std::chrono::duration<double, std::micro>(u.round_trip).count());
+      add("sent_total", number(u.sent));
+      add("answered_total", number(u.answered));
+      add("unanswered_total", number(u.timeouts));
+      add("failures_total", number(u.failures));
+    }
+  }
   return out;
 }
 

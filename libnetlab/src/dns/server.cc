@@ -15,8 +15,7 @@ namespace netlab::dns {
 namespace {
 
 constexpr std::size_t batch_size = 64;
-constexpr std::size_t slot_size = 4096;                    // the largest UDP answer (engine_config::udp_size)
-constexpr duration levels_every = std::chrono::seconds(1); // between two looks at upstreams for metrics
+constexpr std::size_t slot_size = 4096; // the largest UDP answer (engine_config::udp_size)
 constexpr duration drain_limit = std::chrono::seconds(2);
 constexpr duration bootstrap_retry = std::chrono::seconds(5), bootstrap_again = std::chrono::minutes(10);
 constexpr std::uint64_t bootstrap_token = std::uint64_t{1} << 62;
@@ -38,7 +37,6 @@ struct server::impl {
   server_config config;
   engine resolver;
   server_metrics published;
-  boot_time levels_at{}; // when upstreams and the cache are published next
   upstream_links links;
   stream_clients streams;
   std::unique_ptr<hook_desk> hook; // none: no query waits for a program
@@ -52,7 +50,7 @@ struct server::impl {
   std::string last_bogus;
   std::optional<boot_time> bogus_said;
   std::uint64_t bogus_unsaid = 0;
-  bool pumping = false, draining = false;
+  bool pumping = false, pump_posted = false, draining = false;
   std::function<void()> drained;
   timer drain_deadline;
   struct named_upstream {
@@ -79,7 +77,7 @@ struct server::impl {
                   [this](std::uint64_t attempt, std::string why) {
                     resolver.on_upstream_failure(attempt, std::move(why), world.clock.now());
                   },
-                  [this] { pump(); }}),
+                  [this] { pump_soon(); }}),
         streams(
             w.clock, w.scheduler, {config.max_streams, config.max_streams_per_client, config.stream_idle},
             [this](std::uint64_t stream, const endpoint& client, byte_view query, byte_span out) {
@@ -203,7 +201,6 @@ struct server::impl {
   // --- what the engine wants done
 
   void pump() {
-    published.publish(resolver.counts());
     if (pumping) return;
     pumping = true;
     while (!resolver.actions().empty()) {
@@ -225,13 +222,18 @@ struct server::impl {
     }
     pumping = false;
     published.publish(resolver.counts());
-    if (auto now = world.clock.now(); now >= levels_at) {
-      levels_at = now + levels_every;
-      published.publish(resolver.health(), resolver.cached_bytes(), resolver.cached_answers(),
-                        resolver.waiting());
-    }
     arm();
     if (draining && drained && waiting() == 0) finish_drain();
+  }
+
+  // Answers of upstreams come by many sockets in one turn of the loop: what they lead to leaves together.
+  void pump_soon() {
+    if (std::exchange(pump_posted, true)) return;
+    world.scheduler.post([this, weak = std::weak_ptr(self)] {
+      if (weak.expired()) return;
+      pump_posted = false;
+      pump();
+    });
   }
 
   // A zone that is broken is asked for again and again: one line in ten seconds tells it.

@@ -1,8 +1,6 @@
 #include "server_metrics.h"
 
-#include <algorithm>
 #include <array>
-#include <map>
 
 namespace netlab::dns {
 
@@ -48,11 +46,7 @@ constexpr std::array<published, 29> all_published{{
 
 } // namespace
 
-server_metrics::server_metrics(metrics& registry, const std::string& server, const std::string& worker)
-    : registry_(registry), server_(server), worker_(worker),
-      cache_bytes_(registry.get("netlab_dns_cache_bytes", {{"server", server}, {"worker", worker}})),
-      cache_answers_(registry.get("netlab_dns_cache_answers", {{"server", server}, {"worker", worker}})),
-      waiting_(registry.get("netlab_dns_waiting_questions", {{"server", server}, {"worker", worker}})) {
+server_metrics::server_metrics(metrics& registry, const std::string& server, const std::string& worker) {
   for (const auto& p : all_published) {
     metric_labels labels{{"server", server}, {"worker", worker}};
     if (!p.type.empty()) labels.emplace("type", p.type);
@@ -66,48 +60,6 @@ void server_metrics::publish(const engine_counts& now) {
     if (now.*member != before_.*member) counters_[i]->add(now.*member - before_.*member);
   }
   before_ = now;
-}
-
-server_metrics::upstream_levels& server_metrics::levels_of(const std::string& text) {
-  auto found =
-      std::find_if(upstreams_.begin(), upstreams_.end(), [&](const auto& u) { return u.text == text; });
-  if (found != upstreams_.end()) return *found;
-  auto get = [&](const char* what) {
-    return level(registry_.get(std::string("netlab_dns_upstream_") + what,
-                               {{"server", server_}, {"worker", worker_}, {"upstream", text}}));
-  };
-  upstreams_.push_back({text, get("up"), get("round_trip_microseconds"), get("sent_total"),
-                        get("answered_total"), get("unanswered_total"), get("failures_total")});
-  return upstreams_.back();
-}
-
-void server_metrics::publish(const std::vector<upstream_health>& upstreams, std::size_t cached_bytes,
-                             std::size_t cached_answers, std::size_t waiting) {
-  cache_bytes_.set(cached_bytes);
-  cache_answers_.set(cached_answers);
-  waiting_.set(waiting);
-  std::map<std::string, upstream_health> by_text; // one may be in several groups
-  for (const auto& u : upstreams) {
-    auto [at, is_new] = by_text.try_emplace(u.text, u);
-    if (is_new) continue;
-    auto& sum = at->second;
-    sum.up = sum.up && u.up;
-    sum.round_trip = std::max(sum.round_trip, u.round_trip);
-    sum.sent += u.sent;
-    sum.answered += u.answered;
-    sum.timeouts += u.timeouts;
-    sum.failures += u.failures;
-  }
-  for (const auto& [text, u] : by_text) {
-    auto& levels = levels_of(text);
-    levels.up.set(u.up ? 1 : 0);
-    levels.round_trip.set(static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::microseconds>(u.round_trip).count()));
-    levels.sent.set(u.sent);
-    levels.answered.set(u.answered);
-    levels.timeouts.set(u.timeouts);
-    levels.failures.set(u.failures);
-  }
 }
 
 } // namespace netlab::dns

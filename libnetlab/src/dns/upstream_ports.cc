@@ -11,7 +11,6 @@ struct upstream_ports::port {
   std::unique_ptr<udp_socket> socket;
   boot_time made{};
   unsigned queries = 0, strays = 0;
-  bool retired = false;
   struct waiting_query {
     std::uint16_t id;
     std::uint64_t attempt;
@@ -19,7 +18,7 @@ struct upstream_ports::port {
   std::vector<waiting_query> waiting; // at most max_queries
   std::vector<transmission> outgoing; // until flush()
 
-  waiting_query* find(std::uint16_t id) {
+  const waiting_query* find(std::uint16_t id) const {
     auto found = std::find_if(waiting.begin(), waiting.end(), [&](const auto& w) { return w.id == id; });
     return found == waiting.end() ? nullptr : &*found;
   }
@@ -40,31 +39,33 @@ void upstream_ports::send(transmission t) {
   p->outgoing.push_back(std::move(t));
 }
 
+bool upstream_ports::may_carry(const port& p, std::uint16_t id) const {
+  // Two queries of one id cannot be told apart on one port.
+  return p.queries < max_queries && p.strays < max_strays && clock_.now() - p.made < max_age && !p.find(id);
+}
+
 std::shared_ptr<upstream_ports::port> upstream_ports::port_for(const transmission& t) {
   const auto& peer = t.to.address;
   auto& slot = current_[peer];
-  // Two queries of one id cannot be told apart on one port.
-  if (slot && (slot->queries >= max_queries || slot->strays >= max_strays ||
-               clock_.now() - slot->made >= max_age || slot->find(get16(t.bytes.data()))))
-    retire(std::exchange(slot, nullptr));
-  if (slot) return slot;
+  auto id = get16(t.bytes.data());
+  if (slot && retired_.size() >= most_alone && may_carry(*slot, id)) return slot;
   udp_options o;
   o.local.address = peer.address.is_v6() ? ip_address::v6({}) : ip_address();
   o.peer = peer;
   auto socket = net_.udp(o);
   if (!socket) {
+    if (slot && may_carry(*slot, id)) return slot; // out of descriptors
     on_.on_failure(t.attempt, socket.error().message);
     return nullptr;
   }
-  // Upstreams that are asked no more leave nothing open.
-  std::erase_if(current_, [&](const auto& c) {
-    return !c.second || (c.second->waiting.empty() && clock_.now() - c.second->made >= max_age);
-  });
+  if (slot) {
+    auto* key = slot.get();
+    retired_.emplace(key, std::move(slot));
+  }
   auto made = std::make_shared<port>();
   made->peer = peer;
   made->made = clock_.now();
   made->socket = std::move(*socket);
-  made->waiting.reserve(16);
   made->socket->on_receive(
       [this, raw = made.get()](std::span<const datagram> batch) { on_batch(*raw, batch); });
   return current_[peer] = std::move(made);
@@ -110,15 +111,11 @@ void upstream_ports::close(std::uint64_t attempt) {
   drop_if_done(*where);
 }
 
-void upstream_ports::retire(std::shared_ptr<port> p) {
-  if (p->waiting.empty()) return;
-  p->retired = true;
-  auto* key = p.get();
-  retired_.emplace(key, std::move(p));
-}
-
+// A port is open for as long as something is to come.
 void upstream_ports::drop_if_done(port& p) {
-  if (p.retired && p.waiting.empty()) retired_.erase(&p);
+  if (!p.waiting.empty() || retired_.erase(&p) > 0) return;
+  auto found = current_.find(p.peer);
+  if (found != current_.end() && found->second.get() == &p) current_.erase(found);
 }
 
 } // namespace netlab::dns

@@ -80,6 +80,7 @@ loop::loop() {
 
 loop::~loop() {
   kept_.clear();
+  for (auto& of_family : spare_udp) of_family.clear();
   uv_close(reinterpret_cast<uv_handle_t*>(&prepare_), nullptr);
   uv_close(reinterpret_cast<uv_handle_t*>(&check_), nullptr);
   // Handles that were dropped are freed by their close callbacks, which need one more turn.
@@ -110,9 +111,11 @@ void loop::run_end_of_turn() {
 struct poller::handle {
   uv_poll_t poll{};
   fn callback;
+  bool stopped = false; // by libuv
 };
 
-poller::poller(loop& owner, int descriptor, fn callback) : handle_(new handle{{}, std::move(callback)}) {
+poller::poller(loop& owner, int descriptor, fn callback)
+    : handle_(new handle{{}, std::move(callback), false}) {
   handle_->poll.data = handle_;
   if (uv_poll_init(owner.uv(), &handle_->poll, descriptor) != 0) broken("a descriptor is watched twice");
 }
@@ -125,8 +128,9 @@ poller::~poller() {
 
 void poller::want(bool read, bool write) {
   int events = (read ? UV_READABLE : 0) | (write ? UV_WRITABLE : 0);
-  if (events == events_) return;
+  if (events == events_ && !handle_->stopped) return;
   events_ = events;
+  handle_->stopped = false;
   if (events == 0) {
     uv_poll_stop(&handle_->poll);
     return;
@@ -134,6 +138,7 @@ void poller::want(bool read, bool write) {
   uv_poll_start(&handle_->poll, events, [](uv_poll_t* p, int status, int got) {
     auto* h = static_cast<handle*>(p->data);
     bool trouble = status < 0; // an error or hang-up: reading or writing will tell which
+    h->stopped = trouble;
     if (!h->callback) return;
     // The callback may drop the poller, and with it the function that runs: keep it alive here.
     auto keep = h->callback;

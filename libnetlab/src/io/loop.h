@@ -12,6 +12,7 @@
 namespace netlab::io {
 
 class tls_context;
+struct udp_core;
 struct udp_receive_slots;
 
 // What the parts of one loop share. Lives as long as the event_loop.
@@ -41,6 +42,9 @@ public:
   // The same with all that one recvmmsg(2) fills in, set up once and not for each call.
   udp_receive_slots& udp_slots();
 
+  // Sockets without an owner, and without a port: by family, IPv6 second.
+  std::vector<std::unique_ptr<udp_core>> spare_udp[2];
+
   // Streams of this loop that have a file to send: they share what is sent in one turn.
   std::size_t file_senders = 0;
 
@@ -60,6 +64,8 @@ inline constexpr std::size_t receive_slots = 32;        // datagrams taken in on
 inline constexpr std::size_t receive_slot_size = 65536; // untouched pages cost no memory
 
 // Readiness of one descriptor. Owns the watch, not the descriptor; may be destroyed in its own callback.
+// libuv watches no more after an error (an ICMP message for a UDP socket): who goes on says again what he
+// wants.
 class poller {
 public:
   using fn = std::function<void(bool readable, bool writable)>;

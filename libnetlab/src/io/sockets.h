@@ -35,6 +35,16 @@ union control_space {
   cmsghdr align;
 };
 
+class uv_udp;
+
+// The part of a UDP socket that may outlive its owner: the next one gets it with a port of its own.
+struct udp_core {
+  udp_core(loop& owner, descriptor socket);
+  descriptor fd;
+  uv_udp* user = nullptr;
+  poller watch;
+};
+
 // What one recvmmsg(2) fills in. Shared by the sockets of a loop, because it is used up before the next call.
 struct udp_receive_slots {
   explicit udp_receive_slots(byte_span buffer);

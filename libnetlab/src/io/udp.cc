@@ -11,6 +11,8 @@ namespace netlab::io {
 
 namespace {
 
+constexpr std::size_t most_spare = 256;      // sockets of one family that wait for their next owner
+constexpr int most_stale = 64;               // datagrams in one that is given back
 constexpr std::size_t max_batch = 64;        // messages in one sendmmsg call
 constexpr std::size_t max_gso_bytes = 65507; // an IPv4 datagram's payload bounds a segmented send as well
 constexpr std::size_t max_gso_segments = 64; // UDP_MAX_SEGMENTS of older kernels
@@ -58,18 +60,38 @@ void take_pktinfo(msghdr& m, datagram& d) {
   }
 }
 
+// Lets go of peer and port: nothing reaches the socket any more, and what reached it is thrown away with any
+// error that waits to be told, so that its next owner sees none of it.
+bool forget_peer(int fd) {
+  sockaddr nobody{};
+  nobody.sa_family = AF_UNSPEC;
+  if (connect(fd, &nobody, sizeof nobody) != 0) return false;
+  for (int i = 0; i < most_stale; ++i)
+    if (recv(fd, nullptr, 0, MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return true;
+  return false;
+}
+
+} // namespace
+
 class uv_udp final : public udp_socket {
 public:
-  uv_udp(loop& owner, descriptor fd, endpoint local, bool connected)
-      : loop_(owner), fd_(std::move(fd)), local_(local), connected_(connected),
-        poller_(owner, fd_.get(), [this](bool readable, bool) {
-          if (readable) receive();
-        }) {}
-  ~uv_udp() override { *alive_ = false; }
+  // `recycled`: its core is for the next one when it goes.
+  uv_udp(loop& owner, std::unique_ptr<udp_core> core, bool v6, bool connected, bool recycled)
+      : loop_(owner), core_(std::move(core)), v6_(v6), connected_(connected), recycled_(recycled) {
+    core_->user = this;
+    // One that is made for a single question is seldom asked where it is.
+    if (!recycled) local_ = local_of(fd());
+  }
+  ~uv_udp() override {
+    *alive_ = false;
+    core_->user = nullptr;
+    auto& spare = loop_.spare_udp[v6_ ? 1 : 0];
+    if (recycled_ && spare.size() < most_spare && forget_peer(fd())) spare.push_back(std::move(core_));
+  }
 
   void on_receive(receive_fn fn) override {
     receive_fn_ = std::move(fn);
-    poller_.want(receive_fn_ != nullptr, false);
+    core_->watch.want(receive_fn_ != nullptr, false);
   }
 
   result<std::size_t> send(std::span<const datagram> batch) override {
@@ -98,7 +120,7 @@ public:
       batch = batch.subspan(part.size());
     }
     if (sent == 0 && trouble)
-      return system_fail(trouble, "cannot send from " + local_.to_string(), "udp.send");
+      return system_fail(trouble, "cannot send from " + local().to_string(), "udp.send");
     return sent;
   }
 
@@ -134,62 +156,15 @@ public:
     return sent;
   }
 
-  endpoint local() const override { return local_; }
-
-private:
-  int send_some(std::span<const datagram> part) {
-    std::array<mmsghdr, max_batch> messages;
-    std::array<iovec, max_batch> vectors;
-    std::array<sockaddr_storage, max_batch> peers;
-    std::array<control_space, max_batch> controls;
-    for (std::size_t i = 0; i < part.size(); ++i) {
-      auto& h = messages[i].msg_hdr;
-      h = {};
-      vectors[i] = {const_cast<std::uint8_t*>(part[i].data.data()), part[i].data.size()};
-      h.msg_iov = &vectors[i];
-      h.msg_iovlen = 1;
-      if (!connected_) {
-        h.msg_namelen = to_sockaddr(part[i].peer, peers[i], v6());
-        h.msg_name = &peers[i];
-      }
-      h.msg_control = &controls[i];
-      h.msg_controllen = sizeof controls[i];
-      h.msg_controllen = put_pktinfo(h, part[i].local, part[i].interface, v6());
-      if (h.msg_controllen == 0) h.msg_control = nullptr;
-    }
-    if (part.size() == 1) return sendmsg(fd_.get(), &messages[0].msg_hdr, MSG_NOSIGNAL) < 0 ? -1 : 1;
-    return sendmmsg(fd_.get(), messages.data(), static_cast<unsigned>(part.size()), MSG_NOSIGNAL);
-  }
-
-  bool send_segmented(const endpoint& peer, const ip_address& local, byte_view data, std::size_t segment) {
-    msghdr h{};
-    iovec v{const_cast<std::uint8_t*>(data.data()), data.size()};
-    sockaddr_storage name;
-    control_space control{};
-    h.msg_iov = &v;
-    h.msg_iovlen = 1;
-    if (!connected_) {
-      h.msg_namelen = to_sockaddr(peer, name, v6());
-      h.msg_name = &name;
-    }
-    h.msg_control = &control;
-    h.msg_controllen = sizeof control;
-    auto used = put_pktinfo(h, local, 0, v6());
-    auto* c = reinterpret_cast<cmsghdr*>(control.bytes + used);
-    c->cmsg_level = SOL_UDP;
-    c->cmsg_type = UDP_SEGMENT;
-    c->cmsg_len = CMSG_LEN(sizeof(std::uint16_t));
-    auto size = static_cast<std::uint16_t>(segment);
-    std::memcpy(CMSG_DATA(c), &size, sizeof size);
-    h.msg_controllen = used + CMSG_SPACE(sizeof(std::uint16_t));
-    return sendmsg(fd_.get(), &h, MSG_NOSIGNAL) >= 0;
-  }
+  endpoint local() const override { return recycled_ ? local_of(fd()) : local_; }
 
   void receive() {
+    if (!receive_fn_)
+      return core_->watch.want(false, false); // its last owner wanted to hear, and this one not
     auto& slots = loop_.udp_slots();
     // A few rounds at most: other sockets of the loop get their turn under a flood.
     for (int round = 0; round < 4; ++round) {
-      int n = recvmmsg(fd_.get(), slots.messages.data(), receive_slots, MSG_DONTWAIT, nullptr);
+      int n = recvmmsg(fd(), slots.messages.data(), receive_slots, MSG_DONTWAIT, nullptr);
       if (n <= 0) return; // nothing, or an ICMP error of an earlier send: the socket goes on
       auto count = static_cast<std::size_t>(n);
       for (std::size_t at = 0; at < count; ++at) {
@@ -206,19 +181,71 @@ private:
     }
   }
 
-  bool v6() const { return local_.address.is_v6(); }
+private:
+  int fd() const { return core_->fd.get(); }
+
+  int send_some(std::span<const datagram> part) {
+    std::array<mmsghdr, max_batch> messages;
+    std::array<iovec, max_batch> vectors;
+    std::array<sockaddr_storage, max_batch> peers;
+    std::array<control_space, max_batch> controls;
+    for (std::size_t i = 0; i < part.size(); ++i) {
+      auto& h = messages[i].msg_hdr;
+      h = {};
+      vectors[i] = {const_cast<std::uint8_t*>(part[i].data.data()), part[i].data.size()};
+      h.msg_iov = &vectors[i];
+      h.msg_iovlen = 1;
+      if (!connected_) {
+        h.msg_namelen = to_sockaddr(part[i].peer, peers[i], v6_);
+        h.msg_name = &peers[i];
+      }
+      h.msg_control = &controls[i];
+      h.msg_controllen = sizeof controls[i];
+      h.msg_controllen = put_pktinfo(h, part[i].local, part[i].interface, v6_);
+      if (h.msg_controllen == 0) h.msg_control = nullptr;
+    }
+    if (part.size() == 1) return sendmsg(fd(), &messages[0].msg_hdr, MSG_NOSIGNAL) < 0 ? -1 : 1;
+    return sendmmsg(fd(), messages.data(), static_cast<unsigned>(part.size()), MSG_NOSIGNAL);
+  }
+
+  bool send_segmented(const endpoint& peer, const ip_address& local, byte_view data, std::size_t segment) {
+    msghdr h{};
+    iovec v{const_cast<std::uint8_t*>(data.data()), data.size()};
+    sockaddr_storage name;
+    control_space control{};
+    h.msg_iov = &v;
+    h.msg_iovlen = 1;
+    if (!connected_) {
+      h.msg_namelen = to_sockaddr(peer, name, v6_);
+      h.msg_name = &name;
+    }
+    h.msg_control = &control;
+    h.msg_controllen = sizeof control;
+    auto used = put_pktinfo(h, local, 0, v6_);
+    auto* c = reinterpret_cast<cmsghdr*>(control.bytes + used);
+    c->cmsg_level = SOL_UDP;
+    c->cmsg_type = UDP_SEGMENT;
+    c->cmsg_len = CMSG_LEN(sizeof(std::uint16_t));
+    auto size = static_cast<std::uint16_t>(segment);
+    std::memcpy(CMSG_DATA(c), &size, sizeof size);
+    h.msg_controllen = used + CMSG_SPACE(sizeof(std::uint16_t));
+    return sendmsg(fd(), &h, MSG_NOSIGNAL) >= 0;
+  }
 
   loop& loop_;
-  descriptor fd_;
-  endpoint local_;
-  bool connected_;
+  std::unique_ptr<udp_core> core_;
+  endpoint local_; // not of a recycled one
+  bool v6_, connected_, recycled_;
   bool segmentation_ = true;
   receive_fn receive_fn_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
-  poller poller_;
 };
 
-} // namespace
+udp_core::udp_core(loop& owner, descriptor socket)
+    : fd(std::move(socket)), watch(owner, fd.get(), [this](bool readable, bool) {
+        watch.want(user != nullptr, false); // also after an error, which is the last datagram's
+        if (readable && user) user->receive();
+      }) {}
 
 udp_receive_slots::udp_receive_slots(byte_span buffer) {
   for (std::size_t at = 0; at < receive_slots; ++at) {
@@ -239,34 +266,46 @@ udp_receive_slots& loop::udp_slots() {
 
 result<std::unique_ptr<udp_socket>> make_udp(loop& owner, const udp_options& o) {
   bool v6 = o.local.address.is_v6();
-  auto where = "UDP " + o.local.to_string() + (o.device.empty() ? "" : " on " + o.device);
-  descriptor fd(socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!fd) return system_fail(errno, where, "udp.bind");
-  auto set = [&](int level, int name, int value) {
-    return setsockopt(fd.get(), level, name, &value, sizeof value) == 0;
-  };
-  // A connected socket's datagrams come to one address only.
-  bool ok = o.peer ? !v6 || set(IPPROTO_IPV6, IPV6_V6ONLY, 1)
-            : v6   ? set(IPPROTO_IPV6, IPV6_V6ONLY, 1) && set(IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
-                   : set(IPPROTO_IP, IP_PKTINFO, 1);
-  if (o.broadcast) ok = ok && set(SOL_SOCKET, SO_BROADCAST, 1);
-  if (o.reuse_port) ok = ok && set(SOL_SOCKET, SO_REUSEPORT, 1);
-  // FORCE needs CAP_NET_ADMIN; without it the system's limit holds, which is no error.
-  if (o.receive_buffer > 0 && !set(SOL_SOCKET, SO_RCVBUFFORCE, o.receive_buffer))
-    set(SOL_SOCKET, SO_RCVBUF, o.receive_buffer);
-  if (!ok) return system_fail(errno, where, "udp.bind");
-  if (auto bound = bind_device(fd.get(), o.device); !bound) return tl::unexpected(bound.error());
-  sockaddr_storage name;
-  auto length = to_sockaddr(o.local, name, v6);
-  if (bind(fd.get(), reinterpret_cast<sockaddr*>(&name), length) != 0)
-    return system_fail(errno, where, "udp.bind");
+  auto where = [&] { return "UDP " + o.local.to_string() + (o.device.empty() ? "" : " on " + o.device); };
+  // Whoever takes any port for one peer gets one that is made in two system calls instead of ten.
+  bool recycled = o.peer && o.local.port == 0 && o.local.address.is_unspecified() && o.device.empty() &&
+                  !o.broadcast && !o.reuse_port && o.receive_buffer == 0;
+  auto& spare = owner.spare_udp[v6 ? 1 : 0];
+  std::unique_ptr<udp_core> core;
+  if (recycled && !spare.empty()) {
+    core = std::move(spare.back());
+    spare.pop_back();
+  } else {
+    descriptor fd(socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (!fd) return system_fail(errno, where(), "udp.bind");
+    auto set = [&](int level, int name, int value) {
+      return setsockopt(fd.get(), level, name, &value, sizeof value) == 0;
+    };
+    // A connected socket's datagrams come to one address only.
+    bool ok = o.peer ? !v6 || set(IPPROTO_IPV6, IPV6_V6ONLY, 1)
+              : v6   ? set(IPPROTO_IPV6, IPV6_V6ONLY, 1) && set(IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
+                     : set(IPPROTO_IP, IP_PKTINFO, 1);
+    if (o.broadcast) ok = ok && set(SOL_SOCKET, SO_BROADCAST, 1);
+    if (o.reuse_port) ok = ok && set(SOL_SOCKET, SO_REUSEPORT, 1);
+    // FORCE needs CAP_NET_ADMIN; without it the system's limit holds, which is no error.
+    if (o.receive_buffer > 0 && !set(SOL_SOCKET, SO_RCVBUFFORCE, o.receive_buffer))
+      set(SOL_SOCKET, SO_RCVBUF, o.receive_buffer);
+    if (!ok) return system_fail(errno, where(), "udp.bind");
+    if (auto bound = bind_device(fd.get(), o.device); !bound) return tl::unexpected(bound.error());
+    sockaddr_storage name;
+    auto length = to_sockaddr(o.local, name, v6);
+    // connect(2) chooses a port by itself, at random.
+    if (!recycled && bind(fd.get(), reinterpret_cast<sockaddr*>(&name), length) != 0)
+      return system_fail(errno, where(), "udp.bind");
+    core = std::make_unique<udp_core>(owner, std::move(fd));
+  }
   if (o.peer) {
-    length = to_sockaddr(*o.peer, name, v6);
-    if (connect(fd.get(), reinterpret_cast<sockaddr*>(&name), length) != 0)
+    sockaddr_storage name;
+    auto length = to_sockaddr(*o.peer, name, v6);
+    if (connect(core->fd.get(), reinterpret_cast<sockaddr*>(&name), length) != 0)
       return system_fail(errno, "UDP to " + o.peer->to_string(), "udp.connect");
   }
-  auto local = local_of(fd.get());
-  return std::make_unique<uv_udp>(owner, std::move(fd), local, o.peer.has_value());
+  return std::make_unique<uv_udp>(owner, std::move(core), v6, o.peer.has_value(), recycled);
 }
 
 } // namespace netlab::io

@@ -101,17 +101,22 @@ function core.form(body)
   return out
 end
 
--- Name.1, Name.2 … as a list (`joint` is ".member." in query services).
-function core.list(p, name, joint)
+-- What `get` gives for 1, 2, 3 … until it gives nothing.
+local function numbered(get)
   local out = {}
   for index = 1, 1000 do
-    local value = p[name .. (joint or ".") .. index]
+    local value = get(index)
     if value == nil then
-      return out
+      break
     end
     out[index] = value
   end
   return out
+end
+
+-- Name.1, Name.2 … as a list (`joint` is ".member." in query services).
+function core.list(p, name, joint)
+  return numbered(function(index) return p[name .. (joint or ".") .. index] end)
 end
 
 -- The parameters below a prefix, the prefix taken off: { ["Ebs.VolumeSize"] = "8" }; nil when there is none.
@@ -128,15 +133,7 @@ end
 
 -- Structures of a list: Name.1.X, Name.2.X.
 function core.structures(p, name, joint)
-  local out = {}
-  for index = 1, 1000 do
-    local found = core.below(p, name .. (joint or ".") .. index .. ".")
-    if not found then
-      return out
-    end
-    out[index] = found
-  end
-  return out
+  return numbered(function(index) return core.below(p, name .. (joint or ".") .. index .. ".") end)
 end
 
 function core.need(p, ...)

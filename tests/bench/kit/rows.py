@@ -4,12 +4,13 @@ import statistics
 
 
 class Row:
-    """One metric of one kind of work.  `better`: "higher" or "lower".  `goals`: pairs of a text and a function of
-    (netlab's median, and from the ratios to them the reflector's and the best peer's, or None) that tells whether it
-    holds, None when it cannot be told."""
+    """One metric of one kind of work.  `better`: "higher" or "lower".  `goals`: pairs of a text and a function of the row
+    that tells whether it holds, None when it cannot be told.  `paired`: the figures of one turn were taken right after
+    each other, so that what disturbs the machine meets all of them: netlab is compared with another turn by turn, and
+    the median of that counts."""
 
-    def __init__(self, name, unit, better=None, goals=()):
-        self.name, self.unit, self.better, self.goals = name, unit, better, list(goals)
+    def __init__(self, name, unit, better=None, goals=(), paired=False):
+        self.name, self.unit, self.better, self.goals, self.paired = name, unit, better, list(goals), paired
         self.values, self.notes = {}, {}
 
     def add(self, server, value):
@@ -29,26 +30,23 @@ class Row:
             return None, None
         return (max if self.better == "higher" else min)(((value, server) for server, value in medians.items()))
 
-    def ratio(self, to):
-        """The median of the rounds' ratios: what the machine did in one round met both of them."""
-        own, other = self.values.get("netlab"), self.values.get("floor" if to == "floor" else self.best_peer()[1])
-        if not own or not other:
+    def compared(self, to, how):
+        """how(netlab's figure, the other's), for "floor" or the best "peer"; None when one of them has none."""
+        other = "floor" if to == "floor" else self.best_peer()[1]
+        if "netlab" not in self.values or other not in self.values:
             return None
-        if len(own) != len(other):
-            own, other = [self.median("netlab")], [statistics.median(other)]
-        ratios = [mine / its for mine, its in zip(own, other) if its]
-        return statistics.median(ratios) if ratios else None
+        if self.paired:
+            return statistics.median(how(*pair) for pair in zip(self.values["netlab"], self.values[other]))
+        return how(self.median("netlab"), self.median(other))
+
+    def ratio(self, to):
+        return self.compared(to, lambda own, other: own / other if other else float("inf"))
+
+    def above_floor(self):
+        return self.compared("floor", lambda own, other: own - other)
 
     def verdicts(self):
-        own = self.median("netlab")
-        if own is None:
-            return [(text, None) for text, _ in self.goals]
-        floor, peer = (own / ratio if ratio else None for ratio in (self.ratio("floor"), self.ratio("peer")))
-        if floor is None:
-            floor = self.median("floor")
-        if peer is None:
-            peer = self.best_peer()[0]
-        return [(text, holds(own, floor, peer)) for text, holds in self.goals]
+        return [(text, holds(self)) for text, holds in self.goals]
 
     def missed(self):
         """No goal of it holds.  Figures of a faster or quieter machine than the one at hand may be out of reach
@@ -60,37 +58,42 @@ class Row:
         return {
             "name": self.name, "unit": self.unit, "better": self.better, "values": self.values, "notes": self.notes,
             "medians": {server: self.median(server) for server in self.values},
-            "best_peer": self.best_peer()[1], "netlab_to_floor": self.ratio("floor"), "netlab_to_peer": self.ratio("peer"),
+            "best_peer": self.best_peer()[1], "paired": self.paired, "netlab_above_floor": self.above_floor(),
+            "netlab_to_floor": self.ratio("floor"), "netlab_to_peer": self.ratio("peer"),
             "goals": [{"goal": text, "holds": holds} for text, holds in self.verdicts()], "missed": self.missed(),
         }
 
 
+def _known(value, holds):
+    return None if value is None else holds(value)
+
+
 def at_least(number):
-    return f">= {number:g}", lambda own, floor, peer: own >= number
+    return f">= {number:g}", lambda row: _known(row.median("netlab"), lambda own: own >= number)
 
 
 def at_most(number):
-    return f"<= {number:g}", lambda own, floor, peer: own <= number
+    return f"<= {number:g}", lambda row: _known(row.median("netlab"), lambda own: own <= number)
 
 
 def at_least_of_floor(factor):
-    return f">= {factor:g} x floor", lambda own, floor, peer: own >= factor * floor if floor else None
+    return f">= {factor:g} x floor", lambda row: _known(row.ratio("floor"), lambda ratio: ratio >= factor)
 
 
 def at_most_above_floor(amount):
-    return f"<= floor + {amount:g}", lambda own, floor, peer: own <= floor + amount if floor else None
+    return f"<= floor + {amount:g}", lambda row: _known(row.above_floor(), lambda above: above <= amount)
 
 
 def at_most_of_floor(factor):
-    return f"<= {factor:g} x floor", lambda own, floor, peer: own <= factor * floor if floor else None
+    return f"<= {factor:g} x floor", lambda row: _known(row.ratio("floor"), lambda ratio: ratio <= factor)
 
 
 def at_least_of_peer(factor):
-    return f">= {factor:g} x peer", lambda own, floor, peer: own >= factor * peer if peer else None
+    return f">= {factor:g} x peer", lambda row: _known(row.ratio("peer"), lambda ratio: ratio >= factor)
 
 
 def at_most_of_peer(factor):
-    return f"<= {factor:g} x peer", lambda own, floor, peer: own <= factor * peer if peer else None
+    return f"<= {factor:g} x peer", lambda row: _known(row.ratio("peer"), lambda ratio: ratio <= factor)
 
 
 def _figure(value):

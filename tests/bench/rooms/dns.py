@@ -13,8 +13,8 @@ import time
 from lab import process
 
 from kit import probe, servers
-from kit.cable import CLIENT, SERVER
-from kit.rows import Row, at_least, at_most, at_most_above_floor, at_most_of_peer
+from kit.cable import CLIENT, SERVER, Cable
+from kit.rows import Row, at_least, at_most, at_most_above_floor, at_most_of_floor, at_most_of_peer
 from kit.turns import Turns, run
 
 KEPT, DISTINCT = 1000, 200_000
@@ -40,17 +40,15 @@ class Lists:
         self.kept = self._questions("kept", (f"host{n}.kept.bench" for n in range(KEPT)))
         self.forwarded = self._questions("forwarded", (f"host{n}.forwarded.bench" for n in range(KEPT)))
         self.blocked = self._questions("blocked", (listed(chosen.randrange(names)) for _ in range(DISTINCT)))
-        self._fresh = 0
 
     def _questions(self, what, names):
         path = self._folder / f"questions-{what}"
         path.write_text("".join(f"{name} A\n" for name in names))
         return path
 
-    def fresh(self, count):
-        """Names that nobody was asked for before."""
-        first, self._fresh = self._fresh, self._fresh + count
-        return self._questions("fresh", (f"n{number}.miss.bench" for number in range(first, first + count)))
+    def fresh(self, number, count):
+        """Names that a server was not asked for before, when it gets each number once."""
+        return self._questions(f"fresh-{number}", (f"n{each}.r{number}.miss.bench" for each in range(count)))
 
     def last(self):
         return listed(self.names - 1)
@@ -153,18 +151,45 @@ include: "{lists.unbound}"
 
 # ---- load ----
 
+class Station:
+    """One kind of server with a cable and an upstream of its own, so that all of them can stand ready at once and take
+    turns second by second."""
+
+    def __init__(self, kind, folder, stack):
+        self.kind, self._folder = kind, folder / kind.name
+        self.cable = stack.enter_context(Cable())
+        self._upstream = stack.enter_context(contextlib.closing(Upstream(self.cable, folder / f"{kind.name}-upstream")))
+        self.server = None
+        self.misses = 0  # how often it was asked for fresh names
+        stack.callback(self.stop)
+
+    def start(self, *probes, kind=None):
+        self.stop()
+        self.server = (kind or self.kind).start(self.cable, self._folder, probes)
+        return self.server
+
+    def stop(self):
+        if self.server:
+            self.server.stop()
+        self.server = None
+
+    def ask(self, questions):
+        """Each of them once."""
+        run(self.cable.client, "dnsperf", "-s", SERVER, "-d", questions, "-q", 50, "-n", 1, seconds=60)
+
+
 class Load:
     """dnsperf with one kind of question: the server's processor time for each, and how many it answered a second."""
 
-    def __init__(self, cable, name, goals):
-        self._cable = cable
-        self.cpu = Row(f"{name}, processor", "us/query", "lower", goals)
-        self.rate = Row(name, "1/s", "higher")
+    def __init__(self, name, goals):
+        self.cpu = Row(f"{name}, processor", "us/query", "lower", goals, paired=True)
+        self.rate = Row(name, "1/s", "higher", paired=True)
         self.rows = [self.cpu, self.rate]
 
-    def measure(self, kind, server, questions, *options):
+    def measure(self, station, questions, *options):
+        kind, server = station.kind, station.server
         before = server.usage.cpu_seconds()
-        text = run(self._cable.client, servers.program("dnsperf", package="dnsperf"), "-s", SERVER, "-d", questions,
+        text = run(station.cable.client, servers.program("dnsperf", package="dnsperf"), "-s", SERVER, "-d", questions,
                    "-q", 200, "-c", 4, "-t", 2, *options, seconds=90)
         cpu = server.usage.cpu_seconds() - before
         sent, completed = (int(re.search(rf"Queries {what}:\s+(\d+)", text).group(1)) for what in ("sent", "completed"))
@@ -229,100 +254,107 @@ def in_process(setting):
     return turns
 
 
-def measure(cable, setting):
+def measure(_cable, setting):
     lists = Lists(setting.data / "dns", 100_000 if setting.quick else 1_000_000)
-    seconds = 1 if setting.quick else 3
-    misses = 10_000 if setting.quick else 150_000
-    upstream = Upstream(cable, setting.folder / "dns" / "upstream")
-    try:
-        started = Row("exec until a listed name is blocked", "ms", "lower", [at_most(50)])
-        kept = Load(cable, "kept", [at_most_above_floor(0.4), at_most_of_peer(0.9)])
-        forwarded = Load(cable, "kept, of a forwarded zone", [at_most_above_floor(0.4), at_most_of_peer(0.9)])
-        blocked = Load(cable, "blocked, 200,000 names", [at_most_above_floor(0.6)])
-        miss = Load(cable, "miss", [at_most(10)])
-        memory = Row("memory at start, RSS", "MiB", "lower")
-        private = Row("memory at start, private", "MiB", "lower")
-        own = Row("memory at start, own", "MiB", "lower")
-        blocked_private = Row("memory after 200,000 blocked names, private", "MiB", "lower", [at_most(14)])
-        blocked_own = Row("memory after 200,000 blocked names, own", "MiB", "lower", [at_most(14)])
-        loaded = Row("memory after the load, private", "MiB", "lower")
-        loaded_own = Row("memory after the load, own", "MiB", "lower")
-        compiled = Row("compiling the list, from exec to the first blocked answer", "ms", "lower")
-        update = Row("a list's update, peak above private memory", "%", "lower", [at_most(10)])
-        group = Row("a list's update, peak above what its control group held", "%", "lower", [at_most(10)])
-        limited = Row("a list's update in a group limited to that, until it counts", "ms", "lower")
-        kinds = [dnsmasq(lists), unbound(lists), servers.floor(setting.tools, "dns", address=SERVER)]
-        rows = [started, *kept.rows, *forwarded.rows, *blocked.rows, *miss.rows, memory, private, own, blocked_private,
-                blocked_own, loaded, loaded_own, compiled, update, group,
-                limited]
-        turns = Turns(kinds, setting.rounds, rows)
-        folder = setting.folder / "dns"
+    folder = setting.folder / "dns"
+    # A turn of each load takes a second or two: many short ones, with all servers ready, meet the same disturbances.
+    turns_of_load = 1 if setting.quick else 3 * setting.rounds
+    misses = 10_000 if setting.quick else 40_000
+    started = Row("exec until a listed name is blocked", "ms", "lower", [at_most(50)])
+    kept = Load("kept", [at_most_above_floor(0.4), at_most_of_floor(1.2)])
+    forwarded = Load("kept, of a forwarded zone", [at_most_above_floor(0.4), at_most_of_floor(1.2)])
+    blocked = Load("blocked, 200,000 names", [at_most_above_floor(0.6), at_most_of_floor(1.3)])
+    miss = Load("miss", [at_most(10), at_most_of_peer(0.52)])
+    memory = Row("memory at start, RSS", "MiB", "lower")
+    private = Row("memory at start, private", "MiB", "lower")
+    own = Row("memory at start, own", "MiB", "lower")
+    blocked_private = Row("memory after 200,000 blocked names, private", "MiB", "lower", [at_most(14)])
+    blocked_own = Row("memory after 200,000 blocked names, own", "MiB", "lower", [at_most(14)])
+    loaded = Row("memory after the load, private", "MiB", "lower")
+    loaded_own = Row("memory after the load, own", "MiB", "lower")
+    compiled = Row("compiling the list, from exec to the first blocked answer", "ms", "lower")
+    update = Row("a list's update, peak above private memory", "%", "lower", [at_most(10)])
+    group = Row("a list's update, peak above what its control group held", "%", "lower", [at_most(10)])
+    limited = Row("a list's update in a group limited to that, until it counts", "ms", "lower")
+    turns = Turns([dnsmasq(lists), unbound(lists), servers.floor(setting.tools, "dns", address=SERVER)], setting.rounds,
+                  [started, *kept.rows, *forwarded.rows, *blocked.rows, *miss.rows, memory, private, own, blocked_private,
+                   blocked_own, loaded, loaded_own, compiled, update, group, limited])
+    with contextlib.ExitStack() as stack:
         if setting.netlab:
+            cable = stack.enter_context(Cable())
             kind, compiled_seconds = prepared_netlab(cable, setting, lists)
             compiled.add("netlab", 1000 * compiled_seconds)
             turns.kinds.insert(0, kind)
+        stations = {kind.name: Station(kind, folder, stack) for kind in turns.kinds}
 
-        def once(kind):
-            bare = kind.name == "floor"
-            server = kind.start(cable, folder / kind.name, [probe.Dns(lists.last(), blocked=not bare)])
-            try:
-                started.add(kind.name, 1000 * server.start_seconds)
-                taken = server.usage.memory()
-                memory.add(kind.name, taken["rss"])
-                private.add(kind.name, taken["private"])
-                own.add(kind.name, taken["own"])
-                for load, questions in ((kept, lists.kept), (forwarded, lists.forwarded), (blocked, lists.blocked)):
-                    if not bare:  # what was not asked for yet is a miss
-                        run(cable.client, "dnsperf", "-s", SERVER, "-d", questions, "-q", 50, "-n", 1, seconds=60)
-                    load.measure(kind, server, questions, "-l", seconds)
-                taken = server.usage.memory()
-                blocked_private.add(kind.name, taken["private"])
-                blocked_own.add(kind.name, taken["own"])
-                if bare:
-                    server.stop()
-                    server = servers.floor(setting.tools, "dns", address=SERVER, upstream=CLIENT).start(
-                        cable, folder / "floor", [probe.Dns("host0.kept.bench")])
-                # dnsmasq takes 300 us for each.
-                count = misses // 10 if kind.name == "dnsmasq" else misses
-                miss.measure(kind, server, lists.fresh(count), "-n", 1)
-                taken = server.usage.memory()
-                loaded.add(kind.name, taken["private"])
-                loaded_own.add(kind.name, taken["own"])
-            finally:
-                server.stop()
-        turns.each(once)
+        def start(kind):
+            server = stations[kind.name].start(probe.Dns(lists.last(), blocked=kind.name != "floor"))
+            started.add(kind.name, 1000 * server.start_seconds)
+            taken = server.usage.memory()
+            memory.add(kind.name, taken["rss"])
+            private.add(kind.name, taken["private"])
+            own.add(kind.name, taken["own"])
+        turns.each(start)
 
-        def change(kind):
-            changing = folder / "changing.list"
-            shutil.copyfile(lists.hosts, changing)
-            server = servers.netlab(setting.netlab, "dns", list=changing, upstream=CLIENT).start(
-                cable, folder / kind.name, [probe.Dns(lists.last(), blocked=True)])
+        for load, questions, options in ((kept, lists.kept, ["-l", 1]), (forwarded, lists.forwarded, ["-l", 1]),
+                                         (blocked, lists.blocked, ["-n", 1])):
+            def prepare(kind):
+                if kind.name != "floor":  # what was not asked for yet is a miss
+                    stations[kind.name].ask(questions)
+            turns.each(prepare, rounds=1)
+            turns.each(lambda kind: load.measure(stations[kind.name], questions, *options), rounds=turns_of_load)
 
-            def add(name):
-                begun = time.monotonic()
-                with Peak(server) as peak:
-                    with open(changing, "a", encoding="ascii") as out:
-                        out.write(f"0.0.0.0 {name}\n")
-                    probe.wait(cable, [probe.Dns(name, blocked=True)], server, seconds=60)
-                return peak, time.monotonic() - begun
-            try:
-                def settle():
-                    # All of the list is in memory then, as after a day in use; what compiling took is given back.
-                    run(cable.client, "dnsperf", "-s", SERVER, "-d", lists.blocked, "-q", 50, "-n", 1, seconds=60)
-                    time.sleep(1)
-                settle()
-                peak, _ = add("brand-new.example")
-                update.add(kind.name, 100 * (peak.most - peak.before) / peak.before)
-                settle()
-                # What the kernel keeps of files it gives back when it must, and the group is told to stop there: who
-                # needs more is killed.
-                if server.usage.limit_group(1.1):
-                    peak, seconds = add("newer.example")
-                    group.add(kind.name, 100 * (peak.group_most - peak.group_before) / peak.group_before)
-                    limited.add(kind.name, 1000 * seconds)
-            finally:
-                server.stop()
-        turns.each(change, only=["netlab"], rounds=1)
-    finally:
-        upstream.close()
+        def look(total, written):
+            def at(kind):
+                taken = stations[kind.name].server.usage.memory()
+                total.add(kind.name, taken["private"])
+                written.add(kind.name, taken["own"])
+            turns.each(at, rounds=1)
+        look(blocked_private, blocked_own)
+        forwarding = servers.floor(setting.tools, "dns", address=SERVER, upstream=CLIENT)
+        turns.each(lambda kind: stations[kind.name].start(probe.Dns("host0.kept.bench"), kind=forwarding), rounds=1,
+                   only=["floor"])
+
+        def ask_fresh(kind):
+            station = stations[kind.name]
+            station.misses += 1
+            # dnsmasq takes 300 us for each, and would be busy with one turn for minutes.
+            miss.measure(station, lists.fresh(station.misses, misses), "-n", 1, "-l", 3)
+        turns.each(ask_fresh, rounds=turns_of_load)
+        look(loaded, loaded_own)
+        for station in stations.values():
+            station.stop()
+        turns.each(lambda kind: change(kind, stations[kind.name], setting, lists, update, group, limited), rounds=1,
+                   only=["netlab"])
     return [("dns", turns), ("dns, in process", in_process(setting))]
+
+
+def change(kind, station, setting, lists, update, group, limited):
+    """One name more in the list, twice: with room, and with as much as the goal allows."""
+    changing = setting.folder / "dns" / "changing.list"
+    shutil.copyfile(lists.hosts, changing)
+    server = station.start(probe.Dns(lists.last(), blocked=True),
+                           kind=servers.netlab(setting.netlab, "dns", list=changing, upstream=CLIENT))
+
+    def add(name):
+        begun = time.monotonic()
+        with Peak(server) as peak:
+            with open(changing, "a", encoding="ascii") as out:
+                out.write(f"0.0.0.0 {name}\n")
+            probe.wait(station.cable, [probe.Dns(name, blocked=True)], server, seconds=60)
+        return peak, time.monotonic() - begun
+
+    def settle():
+        # All of the list is in memory then, as after a day in use; what compiling took is given back.
+        station.ask(lists.blocked)
+        time.sleep(1)
+    settle()
+    peak, _ = add("brand-new.example")
+    update.add(kind.name, 100 * (peak.most - peak.before) / peak.before)
+    settle()
+    # What the kernel keeps of files it gives back when it must, and the group is told to stop there: who needs more is
+    # killed.
+    if server.usage.limit_group(1.1):
+        peak, seconds = add("newer.example")
+        group.add(kind.name, 100 * (peak.group_most - peak.group_before) / peak.group_before)
+        limited.add(kind.name, 1000 * seconds)

@@ -43,16 +43,16 @@ class Bench:
         self.cold_cpu = Row("cold, processor", "s/GB", "lower")
         self.ratio = Row("cold, sent by the upstream", "images", "lower", [at_most(1.0)])
         self.warm = Row("warm, four clients at once", "s", "lower")
-        self.tag = Row("manifest by tag", "1/s", "higher")
+        self.tag = Row("manifest by tag", "1/s", "higher", paired=True)
         # 7 us on a machine whose reflector takes 3.3 (as for the rows of HTTP).
         goals = [at_most(7), at_most_of_floor(2.12)]
-        self.tag_cpu = Row("manifest by tag, processor", "us/request", "lower", goals)
-        self.digest = Row("manifest by digest", "1/s", "higher")
-        self.digest_cpu = Row("manifest by digest, processor", "us/request", "lower", goals)
+        self.tag_cpu = Row("manifest by tag, processor", "us/request", "lower", goals, paired=True)
+        self.digest = Row("manifest by digest", "1/s", "higher", paired=True)
+        self.digest_cpu = Row("manifest by digest, processor", "us/request", "lower", goals, paired=True)
         self.asked = Row("upstream asked for warm manifests", "requests", "lower", [at_most(0)])
-        self.blobs = Row("warm blobs", "MB/s", "higher")
+        self.blobs = Row("warm blobs", "MB/s", "higher", paired=True)
         # Nearly all of it is the kernel's: equal means within a quarter.
-        self.blobs_cpu = Row("warm blobs, processor", "s/GB", "lower", [at_most(0.07), at_most_of_peer(1.25)])
+        self.blobs_cpu = Row("warm blobs, processor", "s/GB", "lower", [at_most(0.07), at_most_of_peer(1.25)], paired=True)
         self.memory = Row("memory after the load", "MiB", "lower", [at_most_of_peer(1.0)])
         self.rows = [self.cold, self.cold_cpu, self.ratio, self.warm, self.tag, self.tag_cpu, self.digest,
                      self.digest_cpu, self.asked, self.blobs, self.blobs_cpu, self.memory]

@@ -1,0 +1,62 @@
+-- The options of awslab.lab.
+local rule = {
+  { name = "cidr", type = "string", help = "a network, IPv4 or IPv6" },
+  { name = "group", type = "string", help = "another group of the lab" },
+  { name = "protocol", type = "string", help = "tcp, udp, icmp; by default tcp with a port, else all" },
+  { name = "port", type = { type = "one_of", types = { "integer", "string" } }, help = 'such as 22 or "5050-5054"' },
+}
+
+return {
+  { name = "name", type = "string", required = true, help = "the lab's name: the value of the tag netlab:lab" },
+  { name = "aws", type = { type = "handle", kind = "aws.client" }, required = true, help = "what netlab.aws.client returned" },
+  { name = "region", type = "string", required = true, help = "where it is" },
+  { name = "zone", type = "string", default = "a", help = "the availability zone's letter" },
+  { name = "account", type = "string", help = "the account that it belongs into; another one is refused" },
+  { name = "cidr", type = "string", required = true, help = "the VPC's network" },
+  { name = "ipv6", type = "boolean", default = false, help = "an IPv6 block for the VPC" },
+  { name = "subnets", type = "map", of = { type = "table", options = {
+    { name = "cidr", type = "string", required = true }, { name = "public", type = "boolean", default = false }, { name = "ipv6", type = "boolean", default = false } } },
+    required = true, help = "subnets by name" },
+  { name = "nat", type = "enum", values = { "gateway", "instance", "none" }, default = "none", help = "the way out of private subnets; the instance is the bastion" },
+  { name = "s3_endpoint", type = "boolean", default = true, help = "a gateway endpoint for S3, which is free" },
+  { name = "dns", type = "string", help = "the VPC's DNS server, by its DHCP options" },
+  { name = "domain", type = "string", help = "the VPC's domain" },
+  { name = "groups", type = "map", of = { type = "table", options = {
+    { name = "description", type = "string" }, { name = "ingress", type = { type = "list", of = { type = "table", options = rule } } }, { name = "egress", type = { type = "list", of = { type = "table", options = rule } }, help = "by default everything to 0.0.0.0/0" } } },
+    required = true, help = "security groups by name" },
+  { name = "bastion", type = "table", options = {
+    { name = "name", type = "string", default = "bastion", help = "its Name tag" },
+    { name = "group", type = "string", required = true, help = "the Auto Scaling group's name" },
+    { name = "type", type = "string", default = "t4g.small" },
+    { name = "subnet", type = "string", default = "private", help = "of its fixed address" },
+    { name = "public_subnet", type = "string", default = "public", help = "of its way to the internet" },
+    { name = "address", type = "string", required = true, help = "its fixed private address" },
+    { name = "groups", type = { type = "list", of = "string" }, required = true },
+    { name = "image", type = "string", default = "debian-12", help = "debian-12, ubuntu-24.04, an SSM parameter or an AMI" },
+    { name = "disk", type = "string", default = "4GiB" },
+    { name = "role", type = "string", help = "its IAM role; by default NAME-bastion" },
+    { name = "profile", type = "string", help = "its instance profile; by default NAME-bastion" },
+    { name = "key", type = "string", help = "an SSH public key" },
+    { name = "user_data", type = "string", help = "shell lines at the end of its first boot" },
+    { name = "recipe", type = "string", help = "the text of the recipe that it runs" },
+    { name = "package", type = "table", options = { { name = "url", type = "string", required = true }, { name = "sha256", type = "string", required = true } } },
+    { name = "schedule", type = "table", options = { { name = "start", type = "string", required = true }, { name = "stop", type = "string", required = true }, { name = "time_zone", type = "string", default = "UTC" } } },
+  } },
+  { name = "nodes", type = "table", options = {
+    { name = "name", type = "string", default = "talos-node" }, { name = "type", type = "string", default = "t4g.small" }, { name = "subnet", type = "string", default = "private" },
+    { name = "groups", type = { type = "list", of = "string" }, required = true }, { name = "image", type = "string", help = "the AMI that launch starts, unless it names another" }, { name = "disk", type = "string", default = "10GiB" },
+    { name = "first_address", type = "string", help = "the first node's address, the others follow" },
+    { name = "runs", type = { type = "list", of = "string" }, default = {}, help = "what is to run on them, such as cozystack: netlab check says when they are too small; see the plugin machines" },
+  } },
+  { name = "bucket", type = "table", help = "the lab's own S3 bucket, for packages and caches: private, encrypted, deleted with the lab", options = {
+    { name = "name", type = "string", required = true, help = "among all buckets of the world" },
+    { name = "package", type = "path", help = "netlab's .deb, which apply uploads and the bastion installs by its checksum" },
+  } },
+  { name = "tags", type = "map", of = "string", help = "on everything" },
+  { name = "budget", type = "number", default = 0.10, help = "dollars a month" },
+  { name = "prices", type = "path", help = "a file of refreshed prices, before the built-in table" },
+  { name = "pace", type = "duration", default = "5s", help = "the longest pause between two looks at what takes time" },
+  { name = "visibility", type = "duration", default = "30s", help = "how long new resources and tags may take to show" },
+  { name = "deadline", type = "duration", default = "15m", help = "for one resource to come or go" },
+  { name = "lease", type = "integer", default = 120, help = "seconds that the claim of a dead run holds" },
+}
