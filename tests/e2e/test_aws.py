@@ -86,6 +86,13 @@ class StandIn:
             assert done.returncode == expect, done.stdout
         return done
 
+    def netlab(self, *words, expect=0):
+        """A command of netlab's that asks AWS: what it prints."""
+        done = subprocess.run([str(self.binary), *words], env=environment(self.endpoint, self.home), stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=120, text=True, cwd=self.folder)
+        assert done.returncode == expect and SECRET not in done.stdout, done.stdout
+        return done.stdout
+
     def aws(self, *words, **more):
         command = ["aws", "--endpoint-url", self.endpoint, "--output", "json", *words]
         done = subprocess.run(command, env=environment(self.endpoint, self.home, **more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120, text=True)
@@ -189,6 +196,16 @@ def test_awscli_sees_the_same(stand_in):
     cloud.run("teardown", "--all", "--yes", expect=2)
 
 
+def test_recipes_do_not_wait_for_each_other(stand_in):
+    """What serves nothing needs no socket of its own: a check may run while something else is looked at."""
+    cloud = stand_in(delay=0.1)
+    runs = [subprocess.Popen(cloud.command("lab", "--dry-run"), env=environment(cloud.endpoint, cloud.home), stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, text=True, cwd=cloud.folder) for _ in range(2)]
+    for each in runs:
+        out, _ = each.communicate(timeout=60)
+        assert each.returncode == 2 and "+ vpc/main" in out, out
+
+
 def test_money(stand_in):
     """Prices are fetched when that is asked for, a bill costs a cent and is kept, what is unexpected shows in the code."""
     cloud = stand_in(delay=0.02)
@@ -206,10 +223,15 @@ def test_money(stand_in):
         {"service": "AmazonEC2", "sku": "A", "unit": "Hrs", "price": "0.0999", "attributes": {
             "usagetype": "EU-BoxUsage:t4g.small", "operatingSystem": "Linux", "preInstalledSw": "NA", "tenancy": "Shared", "capacitystatus": "Used"}},
         {"service": "AmazonEC2", "sku": "B", "unit": "Hrs", "price": "0.0480", "attributes": {"usagetype": "EU-NatGateway-Hours"}},
-        {"service": "AmazonEC2", "sku": "C", "unit": "Hrs", "price": "9", "attributes": {"usagetype": "NatGateway-Hours"}}])
-    refreshed = cloud.run("cost-check", "--refresh", expect=0).stdout
-    assert "t4g.small $0.0999" in refreshed and "2 prices of eu-west-1 written" in refreshed
-    assert json.loads((cloud.folder / "prices.json").read_text())["prices"]["eu-west-1"]["nat_gateway"] == 0.048
+        {"service": "AmazonEC2", "sku": "C", "unit": "Hrs", "price": "9", "attributes": {"usagetype": "NatGateway-Hours"}},
+        {"service": "AmazonEC2", "sku": "D", "unit": "Hrs", "price": "0.0520", "attributes": {"usagetype": "EUC1-NatGateway-Hours"}}])
+    refreshed = cloud.netlab("aws", "prices", "--refresh")
+    assert re.search(r"t4g.small +\$0.0999 +an hour \(was \$0.0184\)", refreshed) and "nat_gateway          $0.048    an hour\n" in refreshed
+    assert re.search(r"t4g.small +\$0.0999 +an hour\n", cloud.netlab("aws", "prices"))
+    assert "those of eu-central-1, eu-north-1" in cloud.netlab("aws", "prices", "--refresh", "--region", "xx-1", expect=1)
+    assert "(was $0.048)" in cloud.netlab("aws", "prices", "--refresh", "--region", "eu-central-1")
+    kept = json.loads((cloud.folder / "prices.json").read_text())["prices"]
+    assert (kept["eu-west-1"]["nat_gateway"], kept["eu-central-1"]) == (0.048, {"nat_gateway": 0.052})
     assert "the bastion then costs $15." in cloud.run("lab", "--dry-run").stdout
 
     kept = str(cloud.folder / "cost-explorer.json")
@@ -222,7 +244,7 @@ def test_money(stand_in):
     assert "Amazon Relational Database Service $0.0100  UNEXPECTED" in cloud.run("cost-check", "--cost-explorer", "--cache", kept, expect=2).stdout
     assert [call["action"] for call in cloud.ask("calls")].count("GetCostAndUsage") == 2
 
-    (cloud.folder / "prices.json").write_text(json.dumps({"date": time.strftime("%Y-%m-%d", time.gmtime(time.time() - 400 * 86400)), "prices": {"eu-west-1": {"t4g.small": 0.02}}}))
+    (cloud.folder / "prices.json").write_text(json.dumps({"dates": {"eu-west-1": time.strftime("%Y-%m-%d", time.gmtime(time.time() - 400 * 86400))}, "prices": {"eu-west-1": {"t4g.small": 0.02}}}))
     old = cloud.run("cost-check", expect=0).stdout
     assert "the prices are 400 days old" in old and "152 h of a bastion cost $3.04" in old, old
     (cloud.folder / "prices.json").write_text("[]")
