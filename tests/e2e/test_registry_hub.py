@@ -34,7 +34,7 @@ def test_short_names_and_limits(lab, hub, node):
     team = images.Image(hub, "team/app", "v1", [3 << 20], seed="team")
     late = images.Image(hub, "team/late", "v1", [1000], seed="late")
     hub.left = 2
-    lab.start("docker_hub", ca=hub.tls["ca"])
+    netlab = lab.start("docker_hub", ca=hub.tls["ca"])
     mirrors = lab.folder / "registries.conf"
     mirrors.write_text(f'unqualified-search-registries = ["docker.io"]\n[[registry]]\nlocation = "docker.io"\n'
                        f'[[registry.mirror]]\nlocation = "{PORT}"\ninsecure = true\n')
@@ -43,6 +43,7 @@ def test_short_names_and_limits(lab, hub, node):
         images.check_folder(node.pull(name, "--registries-conf", mirrors), image)
 
     pull("docker.io/library/debian:12", debian)
+    netlab.log.expect("it speaks TLS, and this port does not", 10)  # what "insecure" tries first
     pull("debian:12", debian)
     pull("docker.io/team/app:v1", team)
     pull(f"{PORT}/debian:12", debian)  # a client that does not know of library/

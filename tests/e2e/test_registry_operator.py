@@ -74,6 +74,8 @@ def test_the_operator(lab, upstream, node):
     for number in range(4):
         other = images.Image(upstream, f"team/other{number}", "v1", [300_000], seed=number)
         images.check_folder(node.pull(f"{PORT}/team/other{number}:v1"), other)
+    images.Image(upstream, "team/large", "v1", [700_000, 700_000], seed="large")
+    assert "too small" in operate(lab, "prefetch", "upstream.lab/team/large:v1", fails=True)
     upstream.down()
     images.check_folder(node.pull(f"{PORT}/team/app:v1", "--override-arch", "arm64"), arm64)
     stat = json.loads(operate(lab, "stat", "--json"))

@@ -195,6 +195,7 @@ TEST_CASE("http request: shapes that smuggle a second request are refused") {
       {"GET /#f HTTP/1.1\r\nHost: a\r\n\r\n", 400},
       {"\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", 400},
       {"\x16\x03\x01\x02\x00\x01\x00", 400}, // a TLS hello on a plain port is answered before its end
+      {"\x16\x03\x01\x02\n\x01", 400},
       {"POST / HTTP/1.1\r\nHost: a\r\nExpect: 200-maybe\r\nContent-Length: 1\r\n\r\nx", 417},
   };
   for (auto [text, status] : table) {

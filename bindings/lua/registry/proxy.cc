@@ -452,7 +452,8 @@ void bind_registry(api& a) {
        "What nodes need to know to pull through a proxy. Of the result, `containerd` has the texts of "
        "hosts.toml files by their path below config_path, `talos` a machine config patch, "
        "`talos_documents` RegistryMirrorConfig documents for Talos 1.12 and later, `docker` the text of "
-       "/etc/docker/daemon.json, which can have a mirror of docker.io only, and `urls` the address by registry.",
+       "/etc/docker/daemon.json, which can have a mirror of docker.io only, and `urls` the address by "
+       "registry.",
        {{"proxy", "registry.proxy", ""}, {"options?", "table", ""}},
        {{"mirrors", "table", "{ urls, containerd, talos, talos_documents, docker }"}},
        false,

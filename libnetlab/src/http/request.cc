@@ -72,7 +72,13 @@ bool resolve_path(std::string_view raw, std::string& out) {
   };
   out += '/';
   segment = 1;
+  auto plain = [](char c) { return c != '%' && c != '/' && !is_control(static_cast<unsigned char>(c)); };
   for (std::size_t i = 0; i < raw.size(); ++i) {
+    auto end = i;
+    while (end < raw.size() && plain(raw[end])) ++end;
+    out.append(raw, i, end - i); // most of a path at once
+    if (end == raw.size()) break;
+    i = end;
     char c = raw[i];
     if (c == '%') {
       if (i + 2 >= raw.size()) return false;

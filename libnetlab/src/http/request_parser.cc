@@ -134,8 +134,10 @@ request_parser::state request_parser::parse(std::string_view input, std::size_t&
       return refuse(431, "the header is larger than " + std::to_string(limits_.header_bytes) + " bytes");
     head_ += piece;
     consumed += piece.size();
+    if (line_start_ == 0 && head_.starts_with('\x16'))
+      return refuse(400, "it speaks TLS, and this port does not");
     if (newline == std::string_view::npos) {
-      // Refuse garbage that never ends its line (a TLS hello on a plain port) at its first bytes.
+      // Refuse garbage that never ends its line at its first bytes.
       if (line_start_ == 0 && !head_.empty() && !is_token_char(static_cast<unsigned char>(head_[0])) &&
           head_ != "\r")
         return refuse(400, "this is no HTTP request");

@@ -17,6 +17,10 @@ namespace {
 constexpr std::uint64_t withheld = 64u << 10; // the last bytes of what is not known to be right yet
 constexpr int most_breaks = 6;                // of the connection, one after the other without a byte between
 constexpr duration pause_after_break = std::chrono::milliseconds(250);
+// What comes is written in aligned pieces of that size, and what does not make one after that time. The page
+// cache then keeps it in pieces as large, which cost a tenth less to send than what was written as it came.
+constexpr std::uint64_t piece = 256u << 10;
+constexpr duration piece_time = std::chrono::milliseconds(10);
 constexpr std::uint64_t unannounced = 1u << 20;   // claimed at a time for a blob of unknown size
 constexpr std::size_t straight_window = 1u << 20; // held for a client that is slower than the upstream
 
@@ -42,6 +46,7 @@ void fill::start(std::function<void(const std::shared_ptr<fill>&)> ended) {
 
 void fill::stop() {
   ended_ = nullptr;
+  late_ = {};
   run_ = {};
   waiting_.clear();
 }
@@ -134,19 +139,32 @@ void fill::take(byte_view bytes) {
   skip_ -= again;
   bytes = bytes.subspan(static_cast<std::size_t>(again));
   if (bytes.empty()) return;
-  if (size_ != 0 && part_->bytes() + bytes.size() > size_) {
-    trouble_ = error{errc::protocol, "it sends more than it announced", "registry.fill"};
-  } else if (!claim(part_->bytes() + bytes.size())) {
-    trouble_ =
-        error{errc::limit, "there is no room for more than " + format_size(part_->bytes()), "part.room"};
-  } else if (auto ok = part_->write(bytes); !ok) {
-    trouble_ = ok.error();
-  } else {
-    room_->written = part_->bytes();
-    tell();
-  }
-  if (!trouble_) return;
-  // An exchange cannot be ended inside its own body: the next turn does it.
+  auto end = part_->bytes() + held_.size() + bytes.size();
+  if (size_ != 0 && end > size_)
+    return stop_for({errc::protocol, "it sends more than it announced", "registry.fill"});
+  if (!claim(end))
+    return stop_for(
+        {errc::limit, "there is no room for more than " + format_size(part_->bytes()), "part.room"});
+  held_.append(as_text(bytes));
+  if (auto whole = end / piece * piece; whole > part_->bytes())
+    write(static_cast<std::size_t>(whole - part_->bytes()));
+  else if (!late_)
+    late_ = world_.scheduler.after(piece_time, [this] { write(held_.size()); });
+}
+
+void fill::write(std::size_t bytes) {
+  late_ = {};
+  if (trouble_ || bytes == 0) return;
+  auto ok = part_->write(as_bytes(held_).first(bytes));
+  if (!ok) return stop_for(ok.error());
+  held_.erase(0, bytes);
+  room_->written = part_->bytes();
+  tell();
+}
+
+// An exchange cannot be ended inside its own body: the next turn does it.
+void fill::stop_for(error why) {
+  trouble_ = std::move(why);
   world_.scheduler.post([weak = weak_from_this()] {
     auto self = weak.lock();
     if (!self || !self->run_ || !self->ended_) return;
@@ -173,6 +191,8 @@ bool fill::give_up() {
 }
 
 void fill::conclude() {
+  late_ = {};
+  held_ = {};
   if (phase_ != phase::whole) part_.reset();
   if (auto* room = std::exchange(room_, nullptr)) store_.rest_part(*room);
   if (auto fn = std::exchange(ended_, nullptr)) fn(shared_from_this());
@@ -269,6 +289,7 @@ task<bool> fill::run() {
     verdict_ = {};
     auto asking = from_.ask(std::move(q));
     auto got = co_await asking;
+    write(held_.size());
     if (trouble_) co_return give_up();
     bool whole = verdict_.what == action::complete || (size_ > 0 && part_->bytes() == size_);
     // Without an announced length, the end of the exchange is the end of the blob.

@@ -59,6 +59,9 @@ private:
   task<bool> import_it();
   bool take_head(int status, const http_headers& headers);
   void take(byte_view bytes);
+  // The first bytes of what is held go to the disk.
+  void write(std::size_t bytes);
+  void stop_for(error why);
   bool sha512() const { return expected_.algorithm == digest_algorithm::sha512; }
   // The part is of no use: it is emptied.
   result<void> start_over();
@@ -80,6 +83,8 @@ private:
   phase phase_ = phase::asking;
   std::uint64_t size_ = 0;
   parts::part* room_ = nullptr; // what it writes to; null before the run and after it
+  std::string held_;            // came, and is not written yet
+  timer late_;                  // when it is, however little it is
   std::size_t readers_ = 0;
   bool holding_ = false;
   std::uint64_t skip_ = 0; // bytes of the answer that are here already

@@ -192,6 +192,12 @@ task<bool> proxy::impl::prefetch_one(std::shared_ptr<job_state> job, upstream& f
     say(digest + ": " + f->failure().message);
     good = false;
   }
+  // A part that came late may have displaced one that came first.
+  bool here = std::all_of(blobs.begin(), blobs.end(), [&](const auto& d) { return cache.index().find(d); });
+  if (good && !here) {
+    say("the cache is too small for all that it needs");
+    good = false;
+  }
   co_return good;
 }
 

@@ -22,14 +22,19 @@ class Turns:
         for number in range(rounds):
             kinds = self.kinds if number % 2 == 0 else list(reversed(self.kinds))
             for kind in kinds:
-                if kind.name in self.failed or (only and kind.name not in only):
-                    continue
-                try:
-                    work(kind)
-                except Missing as missing:
-                    self._give_up(kind, f"skipped, {missing}", fault=False)
-                except (RuntimeError, OSError, ValueError, subprocess.SubprocessError) as error:
-                    self._give_up(kind, str(error))
+                if not only or kind.name in only:
+                    self.attempt(kind, work)
+
+    def attempt(self, kind, work):
+        """One turn of one server, unless one of its turns failed before."""
+        if kind.name in self.failed:
+            return
+        try:
+            work(kind)
+        except Missing as missing:
+            self._give_up(kind, f"skipped, {missing}", fault=False)
+        except (RuntimeError, OSError, ValueError, subprocess.SubprocessError) as error:
+            self._give_up(kind, str(error))
 
     def _give_up(self, kind, text, fault=True):
         self.failed[kind.name] = fault
