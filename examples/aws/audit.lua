@@ -10,15 +10,15 @@ local declaration = require "declaration"
 local opt = netlab.args(declaration.options {
   { name = "report", type = "path", help = "writes REPORT.md and REPORT.json" },
   { name = "all-regions", type = "boolean", default = false, help = "look at every enabled region" },
-  { name = "allow-ssh", type = "string", help = "the network that may reach the bastion's SSH" },
+  { name = "allow-ssh", type = "string", help = "the only network that may reach SSH: any other is a finding" },
   { name = "key-age", type = "integer", default = 90, help = "days that an access key may be old" },
 })
 
 local lab = declaration.lab(opt)
-local aws = netlab.aws.client { name = "auditor", region = opt.region, profile = opt.profile, backoff = opt.backoff }
+local aws = declaration.client(opt)
 local prices = require "awslab.prices"
 
-local findings, looked = {}, {}
+local findings, hidden = {}, {}
 local function found(where, what, fix)
   findings[#findings + 1] = { where = where, what = what, fix = fix }
 end
@@ -33,7 +33,10 @@ local function groups(items)
         for _, list in ipairs { p.ip_ranges, p.ipv6_ranges } do
           for _, range in ipairs(list) do
             local cidr = range.cidr_ip or range.cidr_ipv6
-            if open[cidr] then
+            local ssh = opt["allow-ssh"] and cidr ~= opt["allow-ssh"] and (not p.from_port or p.from_port <= 22 and 22 <= p.to_port)
+            if ssh and not open[cidr] then
+              found(item.id, ("security group %s lets SSH in from %s"):format(item.raw.group_name, cidr), ("only %s may: revoke the rule"):format(opt["allow-ssh"]))
+            elseif open[cidr] then
               found(item.id, ("security group %s lets %s in from %s"):format(item.raw.group_name, ports, cidr), ("revoke the rule, or give it your own network: aws ec2 revoke-security-group-ingress --group-id %s …"):format(item.id))
             end
           end
@@ -65,6 +68,8 @@ local function machines(items)
       if not raw.metadata_options or raw.metadata_options.http_tokens ~= "required" then
         found(item.id, ("%s answers metadata without a token (IMDSv1)"):format(item.name or "an instance"), ("aws ec2 modify-instance-metadata-options --instance-id %s --http-tokens required"):format(item.id))
       end
+    elseif item.kind == "load_balancer" and raw.scheme == "internet-facing" then
+      found(item.id, ("load balancer %s faces the internet"):format(item.id), "delete it, or make it with the scheme internal")
     elseif item.kind == "volume" and not raw.encrypted then
       found(item.id, ("volume %s is not encrypted"):format(item.id), "copy it encrypted, and switch on encryption by default: aws ec2 enable-ebs-encryption-by-default")
     elseif item.kind == "subnet" and item.name and item.name:find "private" and public_subnets[item.id] then
@@ -75,25 +80,35 @@ local function machines(items)
   end
 end
 
-local function buckets()
-  local got, err = aws.s3:list_buckets {}
-  if not got then
-    return nil, err
+-- What lets the public into one bucket; nil, err when it may not be looked at.
+local function of_bucket(item)
+  local there = { region = item.region }
+  local status, refused = aws.s3:get_bucket_policy_status({ bucket = item.id }, there)
+  if not status and refused.code ~= "not_found" then
+    return nil, refused
+  elseif status and tostring((status.policy_status or {}).is_public):lower() == "true" then
+    found(item.id, "the bucket's policy is public", "delete the statement with Principal \"*\"")
   end
-  for _, bucket in ipairs(got.buckets or {}) do
-    local status = aws.s3:get_bucket_policy_status { bucket = bucket.name }
-    if status and status.policy_status and tostring(status.policy_status.is_public):lower() == "true" then
-      found(bucket.name, "the bucket's policy is public", "delete the statement with Principal \"*\"")
+  local block, why = aws.s3:get_public_access_block({ bucket = item.id }, there)
+  if not block and why.code ~= "not_found" then
+    return nil, why
+  end
+  local settings = block and block.public_access_block_configuration or {}
+  for _, key in ipairs { "block_public_acls", "ignore_public_acls", "block_public_policy", "restrict_public_buckets" } do
+    if tostring(settings[key]) ~= "true" then
+      found(item.id, "the bucket does not block public access (" .. key .. ")", ("aws s3api put-public-access-block --bucket %s …"):format(item.id))
+      break
     end
-    local block, why = aws.s3:get_public_access_block { bucket = bucket.name }
-    local settings = block and block.public_access_block_configuration
-    if not settings and why and why.code ~= "not_found" then
-      return nil, why
-    end
-    for _, key in ipairs { "block_public_acls", "ignore_public_acls", "block_public_policy", "restrict_public_buckets" } do
-      if not settings or tostring(settings[key]) ~= "true" then
-        found(bucket.name, "the bucket does not block public access (" .. key .. ")", ("aws s3api put-public-access-block --bucket %s …"):format(bucket.name))
-        break
+  end
+  return true
+end
+
+local function buckets(items)
+  for _, item in ipairs(items) do
+    if item.kind == "bucket" then
+      local ok, why = of_bucket(item)
+      if not ok then
+        return nil, why
       end
     end
   end
@@ -129,12 +144,15 @@ netlab.main(function()
   groups(inventory.items)
   machines(inventory.items)
   for name, look in pairs { buckets = buckets, ["access keys"] = keys } do
-    local ok, why = look()
-    looked[#looked + 1] = ok and name or (name .. " could not be looked at: " .. why.message)
+    local ok, why = look(inventory.items)
     if not ok then
-      found(name, why.message, "give the profile the permission, and look again")
+      hidden[#hidden + 1] = { where = name, why = why.message }
     end
   end
+  for _, missing in ipairs(inventory.unseen) do
+    hidden[#hidden + 1] = { where = missing.region .. ", " .. missing.what:gsub("_", " "), why = missing.why }
+  end
+  table.sort(hidden, function(a, b) return a.where .. a.why < b.where .. b.why end)
   table.sort(findings, function(a, b) return a.where .. a.what < b.where .. b.what end)
   local regions = {}
   for name in pairs(inventory.regions) do
@@ -143,17 +161,20 @@ netlab.main(function()
   table.sort(regions)
   local date = netlab.time()
   local lines = { "# Audit of lab " .. opt.lab, "", ("%s, %d resources in %s."):format(date, #inventory.items, table.concat(regions, ", ")), "" }
-  if #findings == 0 then
+  if #findings == 0 and #hidden == 0 then
     lines[#lines + 1] = "Nothing is public: no group lets the internet in, nodes have no public address, private subnets lead to no internet gateway, metadata needs tokens, volumes are encrypted, buckets block public access, no access key is older than " .. opt["key-age"] .. " days."
   end
   for _, f in ipairs(findings) do
     lines[#lines + 1] = ("- **%s**: %s. Fix: %s"):format(f.where, f.what, f.fix)
   end
+  for _, h in ipairs(hidden) do
+    lines[#lines + 1] = ("- **not looked at**: %s: %s. Give the profile the permission, and look again"):format(h.where, h.why)
+  end
   local text = table.concat(lines, "\n") .. "\n"
   print(text)
   if opt.report then
     assert(netlab.fs.write(opt.report .. ".md", text))
-    assert(netlab.fs.write(opt.report .. ".json", netlab.json.encode({ lab = opt.lab, date = date, regions = regions, resources = #inventory.items, findings = #findings > 0 and findings or nil, clean = #findings == 0 }, true)))
+    assert(netlab.fs.write(opt.report .. ".json", netlab.json.encode({ lab = opt.lab, date = date, regions = regions, resources = #inventory.items, findings = #findings > 0 and findings or nil, not_looked_at = #hidden > 0 and hidden or nil, clean = #findings + #hidden == 0 }, true)))
   end
-  return #findings > 0 and 2 or 0
+  return #hidden > 0 and 1 or #findings > 0 and 2 or 0
 end)

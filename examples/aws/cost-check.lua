@@ -18,10 +18,16 @@ local opt = netlab.args(declaration.options {
 })
 
 local lab = declaration.lab(opt)
-local aws = netlab.aws.client { name = "money", region = opt.region, profile = opt.profile, backoff = opt.backoff }
+local aws = declaration.client(opt)
+local inventory = require "awslab.inventory"
 local kinds = require "awslab.kinds"
 local model = require "awslab.model"
 local prices = require "awslab.prices"
+local refreshed = prices.read(opt.prices)
+
+local function price(what)
+  return (prices.of(opt.region, what, refreshed))
+end
 
 -- The services that a lab has; anything else on the bill is a surprise.
 local expected = { ["Amazon Elastic Compute Cloud - Compute"] = true, ["EC2 - Other"] = true, ["Amazon Virtual Private Cloud"] = true, ["Amazon Simple Storage Service"] = true, ["AWS Cost Explorer"] = true, ["Tax"] = true, ["AmazonCloudWatch"] = true }
@@ -34,18 +40,17 @@ local function refresh()
   end
   local wanted = {}
   for what, usage in pairs(prices.usage) do
-    wanted[what] = prefix .. usage
+    wanted[what] = usage
   end
   for _, size in ipairs { "nano", "micro", "small", "medium", "large" } do
-    wanted["t4g." .. size] = prefix .. "BoxUsage:t4g." .. size
+    wanted["t4g." .. size] = { "AmazonEC2", "BoxUsage:t4g." .. size, { operatingSystem = "Linux", preInstalledSw = "NA", tenancy = "Shared", capacitystatus = "Used" } }
   end
   for what, usage in pairs(wanted) do
-    local service = what == "public_ipv4" and "AmazonVPC" or "AmazonEC2"
-    local filters = { usagetype = usage }
-    if what:find "^t4g" then
-      filters.operatingSystem, filters.preInstalledSw, filters.tenancy, filters.capacitystatus = "Linux", "NA", "Shared", "Used"
+    local filters = { usagetype = prefix .. usage[2] }
+    for field, value in pairs(usage[3] or {}) do
+      filters[field] = value
     end
-    local got, err = aws.pricing:get_products { service_code = service, filters = filters }
+    local got, err = aws.pricing:get_products { service_code = usage[1], filters = filters }
     if not got then
       return nil, err
     end
@@ -96,7 +101,8 @@ local function hours_of(item, now, ends_of_nodes)
   local tags = kinds.tag_map(item.raw)
   local year, month = tonumber(now:sub(1, 4)), tonumber(now:sub(6, 7))
   local first, last = now:sub(1, 8) .. "01", ("%04d-%02d-01"):format(month == 12 and year + 1 or year, month % 12 + 1)
-  local began = item.raw.launch_time or item.raw.create_time
+  local raw = item.raw
+  local began = raw.launch_time or raw.create_time or raw.created_time or raw.creation_timestamp or raw.start_time
   local past = began and declaration.hours_between(began > first and began or first, now) or 0
   local left = declaration.hours_between(now, last)
   local ends = tags["netlab:expires-at"] or (tags["netlab:session"] and ends_of_nodes)
@@ -130,14 +136,18 @@ netlab.main(function()
   local over = false
   local running = 0
   print(("what exists in %s, as of %s:"):format(opt["all-regions"] and "all enabled regions" or opt.region, now:sub(1, 16)))
+  local costly = {}
   for _, item in ipairs(found.items) do
     if item.kind == "instance" and item.raw.instance_type:find "^t4g" and item.raw.state.name == "running" then
       running = running + 1
     end
-    if item.monthly > 0 then
-      print(("  %s %s %s %s: $%.4f/h, $%.2f a month if it stays"):format(item.region, item.kind, item.id, item.name or "", item.hourly, item.monthly))
+    if item.monthly > 0 or item.note then
+      costly[#costly + 1] = item
     end
   end
+  declaration.show(costly)
+  print(#found.items == 0 and "  nothing" or ("  %d more cost nothing"):format(#found.items - #costly))
+  declaration.show_unseen(found.unseen)
   local free, why = aws.freetier:get_free_tier_usage {}
   if free then
     for _, usage in ipairs(free.free_tier_usages or {}) do
@@ -151,9 +161,9 @@ netlab.main(function()
     print("  the Free Tier API does not answer: " .. why.message)
   end
   if prices.trial_runs(now) then
-    print(("  the %s trial (%d h a month) ends on %s; then %d h of a bastion cost $%.2f"):format(prices.trial.type, prices.trial.hours, prices.trial.ends, 152, 152 * prices.of(opt.region, prices.trial.type)))
+    print(("  the %s trial (%d h a month) ends on %s; then %d h of a bastion cost $%.2f"):format(prices.trial.type, prices.trial.hours, prices.trial.ends, 152, 152 * price(prices.trial.type)))
   else
-    print(("  the %s trial is over since %s: a bastion of 152 h costs $%.2f, a t4g.nano $%.2f; fewer hours cost less"):format(prices.trial.type, prices.trial.ends, 152 * prices.of(opt.region, prices.trial.type), 152 * prices.of(opt.region, "t4g.nano")))
+    print(("  the %s trial is over since %s: a bastion of 152 h costs $%.2f, a t4g.nano $%.2f; fewer hours cost less"):format(prices.trial.type, prices.trial.ends, 152 * price(prices.trial.type), 152 * price "t4g.nano"))
   end
   if running > 4 then
     print(("  %d t4g instances run: more than four at once"):format(running))
@@ -169,11 +179,12 @@ netlab.main(function()
     so_far, forecast = so_far + item.hourly * past, forecast + item.hourly * future
   end
   print(("month to date: $%.4f for what is there now; the rest of the month: $%.4f, with the bastion's hours and the nodes' ends"):format(so_far, forecast))
-  local disk = prices.of(opt.region, "gp3_gb_month") * 10 / prices.month
-  local compute = prices.trial_runs(now) and 0 or prices.of(opt.region, "t4g.small")
-  local one = opt.nodes * opt.hours * (disk + compute) + opt.hours * prices.of(opt.region, "public_ipv4")
-  print(("an experiment of %d nodes for %g h costs $%.4f, %d evenings a month $%.2f"):format(opt.nodes, opt.hours, one, opt.evenings, one * opt.evenings))
-  local age = prices.age(now)
+  local disk = price "gp3_gb_month" * 10 / prices.month
+  local compute = prices.trial_runs(now) and 0 or price "t4g.small"
+  local one = opt.nodes * opt.hours * (disk + compute) + opt.hours * price "public_ipv4"
+  print(("an experiment of %d nodes for %g h costs $%.4f, %d evenings a month $%.2f%s"):format(opt.nodes, opt.hours, one, opt.evenings, one * opt.evenings,
+    one * opt.evenings > opt.budget and ("; the budget has room for %d"):format(math.floor(opt.budget / one)) or ""))
+  local age = prices.age(now, refreshed)
   if age then
     print(age)
   end
@@ -194,14 +205,14 @@ netlab.main(function()
   if opt["aws-budget"] then
     local who = assert(aws.sts:get_caller_identity())
     local made, trouble = aws.budgets:create_budget {
-      account_id = who.account,
-      budget = { budget_name = "netlab-" .. opt.lab, budget_limit = { amount = tostring(opt.budget), unit = "USD" }, time_unit = "MONTHLY", budget_type = "COST" },
+      account_id = who.account, resource_tags = { { key = "netlab:lab", value = opt.lab } },
+      budget = { budget_name = inventory.budget_name(opt.lab), budget_limit = { amount = tostring(opt.budget), unit = "USD" }, time_unit = "MONTHLY", budget_type = "COST" },
       notifications_with_subscribers = { { notification = { notification_type = "ACTUAL", comparison_operator = "GREATER_THAN", threshold = 80 }, subscribers = { { subscription_type = "EMAIL", address = opt["aws-budget"] } } } },
     }
     if not made and trouble.aws ~= "DuplicateRecordException" then
       return declaration.finish(nil, trouble, "AWS Budget")
     end
-    print("AWS Budget netlab-" .. opt.lab .. " watches too")
+    print(("AWS Budget %s watches too"):format(inventory.budget_name(opt.lab)))
   end
   if (spent or so_far) + forecast > opt.budget then
     over = true

@@ -12,6 +12,7 @@ function declaration.options(more)
   local out = {
     { name = "lab", type = "string", default = "third-death-star", help = "the lab's name, in the tag netlab:lab" },
     { name = "profile", type = "string", help = "a profile of ~/.aws; by default AWS_PROFILE" },
+    { name = "mfa-code", type = "string", help = "for a profile with role_arn and mfa_serial" },
     { name = "region", type = "string", default = "eu-west-1", help = "where the lab is" },
     { name = "account", type = "string", help = "the account that it belongs into; another one is refused" },
     { name = "prices", type = "path", default = "prices.json", help = "refreshed prices, if the file is there" },
@@ -26,16 +27,45 @@ function declaration.options(more)
   return out
 end
 
+-- Options of recipes that make or delete something.
+function declaration.acting(more)
+  local out = {
+    { name = "dry-run", type = "boolean", default = false, help = "say what would be done, and change nothing" },
+    { name = "yes", type = "boolean", default = false, help = "do it" },
+  }
+  for _, option in ipairs(more) do
+    out[#out + 1] = option
+  end
+  return declaration.options(out)
+end
+
+-- Whether such a recipe only tells; `code` is what it would end with.
+function declaration.only_tells(opt, code)
+  if opt.yes and not opt["dry-run"] then
+    return false
+  end
+  if code ~= 0 and not opt["dry-run"] then
+    print "nothing was changed: --yes does it"
+  end
+  return true
+end
+
+-- One for everything that a recipe asks: a role is taken once, and an MFA code is good for one time only.
+local aws
+function declaration.client(opt)
+  aws = aws or netlab.aws.client { region = opt.region, profile = opt.profile, mfa_code = opt["mfa-code"], backoff = opt.backoff }
+  return aws
+end
+
 function declaration.lab(opt, more)
   more = more or {}
-  local aws = netlab.aws.client { region = opt.region, profile = opt.profile, backoff = opt.backoff }
   local bastion = "10.20.13.140"
   local inward = { { group = "talos-nodes-sg" } }
   if more.ssh then
     inward[2] = { cidr = more.ssh, port = 22 }
   end
   return netlab.plugin("awslab").lab {
-    name = opt.lab, aws = aws, region = opt.region, zone = "a", account = opt.account,
+    name = opt.lab, aws = declaration.client(opt), region = opt.region, zone = "a", account = opt.account,
     cidr = "10.20.0.0/16", ipv6 = true,
     subnets = {
       public = { cidr = "10.20.1.0/24", public = true, ipv6 = true },
@@ -85,6 +115,41 @@ function declaration.hours_between(from, to)
     return prices.days(text) * 86400 + (h or 0) * 3600 + (m or 0) * 60 + (s or 0)
   end
   return math.max(0, seconds(to) - seconds(from)) / 3600
+end
+
+-- Columns that are as wide as their widest entry; the last one is as long as it is.
+local function columns(rows)
+  local widths = {}
+  for _, row in ipairs(rows) do
+    for i = 1, #row - 1 do
+      widths[i] = math.max(widths[i] or 0, #row[i])
+    end
+  end
+  for _, row in ipairs(rows) do
+    local line = " "
+    for i, text in ipairs(row) do
+      line = line .. " " .. text .. (i < #row and (" "):rep(widths[i] - #text) or "")
+    end
+    print((line:gsub("%s+$", "")))
+  end
+end
+
+-- One line for each thing of an inventory: where, what, its name, and what it costs if it stays.
+function declaration.show(items)
+  local rows = {}
+  for i, item in ipairs(items) do
+    local price = item.monthly > 0 and ("$%.4f/h, $%.2f a month"):format(item.hourly, item.monthly) or item.note or "costs nothing"
+    rows[i] = { item.region, (item.kind:gsub("_", " ")), item.id, item.name or "", price }
+  end
+  columns(rows)
+end
+
+-- What the credentials may not look at; returns whether there is any.
+function declaration.show_unseen(unseen)
+  for _, missing in ipairs(unseen) do
+    print(("  not looked at: %s, %s: %s"):format(missing.region, (missing.what:gsub("_", " ")), missing.why))
+  end
+  return #unseen > 0
 end
 
 -- Prints what a run did and turns it into an exit code: 0 nothing to do, 2 something was done, 1 it failed.

@@ -9,12 +9,10 @@
 local netlab = require "netlab"
 local declaration = require "declaration"
 
-local opt = netlab.args(declaration.options {
+local opt = netlab.args(declaration.acting {
   { name = "regions", type = "string", default = "us-east-1,us-west-1,ca-central-1,mx-central-1,sa-east-1,eu-west-2,eu-west-3,eu-central-1,eu-south-2,eu-north-1,me-central-1,il-central-1,af-south-1,ap-south-1,ap-southeast-1,ap-southeast-3,ap-southeast-5,ap-southeast-2,ap-northeast-2,ap-east-1", help = "regions, with commas" },
   { name = "ssh", type = "string", help = "the network that may reach SSH" },
   { name = "ceiling", type = "number", default = 100, help = "dollars a month for all of them" },
-  { name = "dry-run", type = "boolean", default = false, help = "say what would be done, and change nothing" },
-  { name = "yes", type = "boolean", default = false, help = "do it" },
   { name = "down", type = "boolean", default = false, help = "delete them instead" },
 })
 
@@ -27,8 +25,7 @@ for region in opt.regions:gmatch "[^,%s]+" do
   end
   fleet[#fleet + 1] = { region = region, lab = plugin.lab {
     name = opt.lab .. "-" .. region, region = region, cidr = "10.20.0.0/16", ipv6 = true,
-    aws = netlab.aws.client { name = "aws-" .. region, region = region, profile = opt.profile, backoff = opt.backoff },
-    account = opt.account,
+    aws = declaration.client(opt), account = opt.account,
     subnets = { public = { cidr = "10.20.1.0/24", public = true, ipv6 = true } },
     groups = { node = { ingress = inward, egress = { { cidr = "0.0.0.0/0" }, { cidr = "::/0" } } } },
     bastion = { name = "node-" .. region, group = opt.lab .. "-" .. region, type = "t4g.nano", subnet = "public", public_subnet = "public", address = "10.20.1.10", groups = { "node" }, disk = "8GiB" },
@@ -89,5 +86,6 @@ netlab.main(function()
       print "that is over the ceiling"
     end
   end
+  declaration.only_tells(opt, code == 2 and code or 0)
   return code
 end)

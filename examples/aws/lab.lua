@@ -8,9 +8,7 @@
 local netlab = require "netlab"
 local declaration = require "declaration"
 
-local opt = netlab.args(declaration.options {
-  { name = "dry-run", type = "boolean", default = false, help = "say what would be done, and change nothing" },
-  { name = "yes", type = "boolean", default = false, help = "do it" },
+local opt = netlab.args(declaration.acting {
   { name = "nat", type = "string", default = "instance", help = "instance (the bastion), gateway ($38.69 a month) or none" },
   { name = "ssh", type = "string", help = "the network that may reach SSH, such as your home's IPv6 address/128" },
   { name = "key", type = "path", help = "an SSH public key's file" },
@@ -31,7 +29,7 @@ local function content(path)
 end
 
 local lab = declaration.lab(opt, {
-  nat = opt.nat, ssh = opt.ssh, key = content(opt.key), image = opt.image, recipe = opt.recipe and netlab.fs.read(opt.recipe),
+  nat = opt.nat, ssh = opt.ssh, key = content(opt.key), image = opt.image, recipe = content(opt.recipe),
   disk = opt.disk, bucket = opt.bucket and { name = opt.bucket, package = opt.package },
   package = opt["package-url"] and { url = opt["package-url"], sha256 = opt["package-sha256"] or "" } or nil,
 })
@@ -50,10 +48,7 @@ netlab.main(function()
     assert(plan:save(opt.save))
     print("saved: " .. opt.save)
   end
-  if opt["dry-run"] or not opt.yes then
-    if plan.code ~= 0 and not opt["dry-run"] then
-      print "nothing was changed: --yes does it"
-    end
+  if declaration.only_tells(opt, plan.code) then
     return plan.code
   end
   local out, why = lab:apply {
@@ -67,6 +62,9 @@ netlab.main(function()
         print(("  %s %s"):format(key, out.outputs[key]))
       end
     end
+  end
+  if out and code == 1 then
+    print "what was made stays: run it again, and it goes on; teardown.lua --all --yes takes it back"
   end
   return code
 end)

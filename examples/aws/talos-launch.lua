@@ -10,9 +10,7 @@
 local netlab = require "netlab"
 local declaration = require "declaration"
 
-local opt = netlab.args(declaration.options {
-  { name = "dry-run", type = "boolean", default = false, help = "say what would be done, and change nothing" },
-  { name = "yes", type = "boolean", default = false, help = "do it" },
+local opt = netlab.args(declaration.acting {
   { name = "replace", type = "boolean", default = false, help = "allow a node of another type to be ended and started again" },
   { name = "count", type = "integer", default = 1, help = "how many nodes" },
   { name = "hours", type = "number", default = 3, help = "until they are ended" },
@@ -20,6 +18,9 @@ local opt = netlab.args(declaration.options {
   { name = "config", type = "path", help = "a machine config for Talos' own image" },
   { name = "follow", type = "boolean", default = false, help = "show their boots as the bastion sees them, by SSH" },
   { name = "user", type = "string", default = "admin", help = "on the bastion, for --follow" },
+  { name = "identity", type = "path", help = "its SSH key, for --follow; by default what ssh uses" },
+  { name = "known-hosts", type = "path", help = "the host keys that --follow trusts; by default ssh's own" },
+  { name = "accept-host-key", type = "boolean", default = false, help = "take the bastion's host key unseen, when it is not known yet" },
   { name = "status", type = "string", help = "for --follow instead of SSH: a command that prints what `netlab status --boots --json` does" },
   { name = "stage", type = "string", default = "image", help = "with --follow: until every node has its config, image or is ready" },
   { name = "patience", type = "duration", default = "10m", help = "with --follow: how long that may take" },
@@ -27,6 +28,9 @@ local opt = netlab.args(declaration.options {
   { name = "nat", type = "string", default = "instance", help = "as given to lab.lua" },
 })
 
+if opt.count < 1 or opt.hours <= 0 then
+  error("--count and --hours are 1 and more than 0 at least", 0)
+end
 local config = opt.config and assert(netlab.fs.read(opt.config))
 local runs = {}
 for name in opt.runs:gmatch "[^,%s]+" do
@@ -40,7 +44,7 @@ netlab.main(function()
     return declaration.finish(nil, err, "plan")
   end
   print(plan:text())
-  if opt["dry-run"] or not opt.yes then
+  if declaration.only_tells(opt, plan.code) then
     return plan.code
   end
   local expires = os.date("!%Y-%m-%dT%H:%M:%SZ", os.time() + opt.hours * 3600)
@@ -51,18 +55,26 @@ netlab.main(function()
   }
   local code = declaration.finish(out, why, "launch")
   for _, node in ipairs(out and out.nodes or {}) do
-    print(("  %s %s %s mac %s until %s"):format(node.name, tostring(node.id), tostring(node.ip), tostring(node.mac), expires))
+    if node.id then
+      print(("  %s %s %s mac %s until %s"):format(node.name, node.id, node.ip, node.mac, expires))
+    end
+  end
+  if out and code == 1 then
+    print "what was made stays, and its address costs: run it again, or give it back: teardown.lua --session --yes"
   end
   if code == 1 or not (opt.follow or opt.status) then
     return code
   end
-  local command = {}
-  for word in (opt.status or ("ssh -o BatchMode=yes %s@%s sudo netlab status --boots --json"):format(opt.user, out.outputs.bastion_ipv6 or out.outputs.bastion_ip)):gmatch "%S+" do
+  local command
+  for word in (opt.status or ""):gmatch "%S+" do
+    command = command or {}
     command[#command + 1] = word
   end
   local seen, trouble = lab:follow {
     nodes = out.nodes, command = command, stage = opt.stage, deadline = opt.patience, pace = opt.pace,
+    ssh = { host = out.outputs.bastion_ipv6 or out.outputs.bastion_ip, user = opt.user, identity = opt.identity, known_hosts = opt["known-hosts"], accept_host_key = opt["accept-host-key"] },
     tell = function(node, line) print(("  %s %s"):format(node.name, line)) end,
+    waiting = function(text) print("  the bastion does not tell yet: " .. text) end,
   }
   if not seen then
     return declaration.finish(nil, trouble, "follow")

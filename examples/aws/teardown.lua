@@ -8,22 +8,16 @@
 local netlab = require "netlab"
 local declaration = require "declaration"
 
-local opt = netlab.args(declaration.options {
-  { name = "dry-run", type = "boolean", default = false, help = "say what would go, and delete nothing" },
-  { name = "yes", type = "boolean", default = false, help = "do it" },
+local opt = netlab.args(declaration.acting {
   { name = "session", type = "boolean", default = false, help = "end the nodes and what belongs to them" },
   { name = "stop-bastion", type = "boolean", default = false, help = "with --session: stop the bastion now" },
   { name = "all", type = "boolean", default = false, help = "delete the whole lab" },
 })
 
 local lab = declaration.lab(opt)
+local kinds = require "awslab.kinds"
 local prices = require "awslab.prices"
-
-local function show(items)
-  for _, item in ipairs(items) do
-    print(("  %s %s %s%s%s"):format(item.region, item.kind, item.id, item.name and (" (%s)"):format(item.name) or "", item.monthly > 0 and (", $%.2f a month"):format(item.monthly) or ""))
-  end
-end
+local refreshed = prices.read(opt.prices)
 
 netlab.main(function()
   if opt.session == opt.all then
@@ -31,13 +25,31 @@ netlab.main(function()
     return 1
   end
   if opt["dry-run"] or not opt.yes then
-    local left, err = lab:leftovers()
-    if not left then
+    local all, err = lab:leftovers()
+    if not all then
       return declaration.finish(nil, err, "look")
     end
-    print(("lab %s has %d resources, $%.2f a month:"):format(opt.lab, #left, left.monthly))
-    show(left)
-    return #left > 0 and 2 or 0
+    local going, monthly = {}, 0
+    for _, item in ipairs(all) do
+      if opt.all or kinds.tag_map(item.raw)["netlab:session"] then
+        going[#going + 1], monthly = item, monthly + item.monthly
+      end
+    end
+    print(("lab %s: %s would delete %d of %d resources, which cost $%.2f a month"):format(opt.lab, opt.all and "--all" or "--session", #going, #all, monthly))
+    declaration.show(going)
+    local hidden = declaration.show_unseen(all.unseen)
+    local strangers, why = {}, nil
+    if opt.all then
+      strangers, why = lab:strangers()
+    end
+    if not strangers then
+      return declaration.finish(nil, why, "look")
+    end
+    for _, s in ipairs(strangers) do
+      print(("  in the way: %s %s%s is not the lab's: remove it, or adopt it"):format((s.kind:gsub("_", " ")), s.id, s.name and (" (%s)"):format(s.name) or ""))
+    end
+    declaration.only_tells(opt, #going)
+    return (#strangers > 0 or hidden) and 1 or #going > 0 and 2 or 0
   end
   local function tell(word, id)
     print(("  deleted %s %s"):format((word:gsub("_", " ")), id))
@@ -52,10 +64,10 @@ netlab.main(function()
         local here = declaration.hours_between(node.launched, netlab.time())
         local trial = node.type == prices.trial.type and prices.trial_runs(netlab.time())
         hours, longest = hours + here, math.max(longest, here)
-        compute = compute + (trial and 0 or here * (prices.of(opt.region, node.type) or 0))
+        compute = compute + (trial and 0 or here * (prices.of(opt.region, node.type, refreshed) or 0))
       end
-      local disks = hours * 10 * prices.of(opt.region, "gp3_gb_month") / prices.month
-      local address = longest * prices.of(opt.region, "public_ipv4")
+      local disks = hours * 10 * prices.of(opt.region, "gp3_gb_month", refreshed) / prices.month
+      local address = longest * prices.of(opt.region, "public_ipv4", refreshed)
       print(("the session is over: %d nodes, %.1f node-hours: about $%.4f (compute $%.4f, disks $%.4f, public address $%.4f)"):format(
         #nodes, hours, compute + disks + address, compute, disks, address))
     end
@@ -74,11 +86,15 @@ netlab.main(function()
   for _ in pairs(left.regions) do
     count = count + 1
   end
-  if #left == 0 then
+  if declaration.show_unseen(left.unseen) and #left == 0 then
+    print(("nothing of lab %s was found in %d regions, but that is no proof: give the profile these permissions, and run it again"):format(opt.lab, count))
+    return 1
+  elseif #left == 0 then
     print(("nothing of lab %s is left in %d regions: $0.00 a month"):format(opt.lab, count))
     return code
   end
   print(("%d resources of lab %s are left, $%.2f a month:"):format(#left, opt.lab, left.monthly))
-  show(left)
+  declaration.show(left)
+  print "run it again: it goes on where it stopped"
   return 1
 end)

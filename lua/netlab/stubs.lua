@@ -78,7 +78,7 @@ netlab.yaml = {}
 ---@class netlab.assets.handler
 local handle_assets_handler = {}
 
----Access to AWS. Its services are fields (ec2, autoscaling, iam, sts, s3, ce, freetier, pricing, budgets, scheduler, ssm, sso), their actions functions in snake_case: client.ec2:describe_vpcs({ … }, { region = "…" }). Pages are joined, throttled requests repeated. client.ec2:wait("instance_running", { instance_ids = { … } }, { deadline = "5m" }) waits for a state.
+---Access to AWS. Its services are fields (ec2, autoscaling, iam, sts, s3, ce, freetier, pricing, budgets, scheduler, ssm, sso, elbv2), their actions functions in snake_case: client.ec2:describe_vpcs({ … }, { region = "…" }). Pages are joined, throttled requests repeated. client.ec2:wait("instance_running", { instance_ids = { … } }, { deadline = "5m" }) waits for a state.
 ---@class netlab.aws.client
 local handle_aws_client = {}
 
@@ -1186,7 +1186,7 @@ function netlab.process.run(options) end
 ---@class netlab.registry.mirrors.options
 ---@field address? string by which nodes reach the proxy; by default where it listens
 
----What nodes need to know to pull through a proxy. Of the result, `containerd` has the texts of hosts.toml files by their path below config_path, `talos` a machine config patch, `talos_documents` RegistryMirrorConfig documents for Talos 1.12 and later, `docker` the text of /etc/docker/daemon.json, which knows docker.io only, and `urls` the address by registry.
+---What nodes need to know to pull through a proxy. Of the result, `containerd` has the texts of hosts.toml files by their path below config_path, `talos` a machine config patch, `talos_documents` RegistryMirrorConfig documents for Talos 1.12 and later, `docker` the text of /etc/docker/daemon.json, which can have a mirror of docker.io only, and `urls` the address by registry.
 ---@param proxy registry.proxy
 ---@param options? netlab.registry.mirrors.options
 ---@return table mirrors # { urls, containerd, talos, talos_documents, docker }

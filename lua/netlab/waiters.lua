@@ -1,5 +1,6 @@
 -- Waits until what AWS makes or deletes is there or gone: client.ec2:wait("instance_running", { instance_ids = { id } }).
 local netlab = require "netlab"
+local names = require "netlab.names"
 
 local waiters = {}
 
@@ -52,13 +53,6 @@ waiters.states = {
     object_exists = { action = "head_object" },
   },
 }
-
-local function names(map)
-  local out = {}
-  for name in pairs(map) do out[#out + 1] = name end
-  table.sort(out)
-  return table.concat(out, ", ")
-end
 
 -- true, or nil to go on, or nil, text when it will never be.
 local function reached(state, answer)

@@ -88,7 +88,7 @@ local function make_plan(self, r, resources, part)
     end
   end
   table.sort(unwanted)
-  local plan = { steps = steps, counts = counts, cost = total(steps), unwanted = unwanted, resources = resources, replaced = r.replaced, calls = r.calls, lab = self.options, run = r }
+  local plan = { steps = steps, counts = counts, cost = total(steps), unwanted = unwanted, resources = resources, replaced = r.replaced, calls = r.calls, lab = self.options, run = r, part = part }
   plan.code = counts.create + counts.change + counts.replace + #r.replaced > 0 and 2 or 0
   return setmetatable(plan, report.plan)
 end
@@ -127,8 +127,38 @@ local tries = {
   route_table = { "create_route_table", function() return { vpc_id = "vpc-00000000000000000" } end },
   instance = { "run_instances", function() return { image_id = "ami-00000000000000000", instance_type = "t4g.nano", min_count = 1, max_count = 1 } end },
 }
+
+-- Names and images that a creation would stumble over when half of the rest is there.
+local looks = {
+  auto_scaling_group = function(r, res)
+    local there = r:call("autoscaling", "describe_auto_scaling_groups", { auto_scaling_group_names = { res.name } }).auto_scaling_groups[1]
+    if there and kinds.auto_scaling_group.here(there) and kinds.tag_map(there)["netlab:lab"] ~= r.lab.name then
+      error(netlab.err.new("exists", ("Auto Scaling group %s exists and does not belong to lab %s: adopt it, or give bastion.group another name"):format(res.name, r.lab.name), "awslab"), 0)
+    end
+  end,
+  instance = function(r, res)
+    local image, machine = r:image(res.spec.image), machines.machine(res.spec.type)
+    local got, err = r:ask("ec2", "describe_images", { image_ids = { image } })
+    local found = got and got.images[1]
+    if not found then
+      error(err or netlab.err.new("not_found", ("there is no image %s in %s: images have another name in each region"):format(image, r.lab.region), "image"), 0)
+    elseif machine and found.architecture ~= (machine.arch == "amd64" and "x86_64" or machine.arch) then
+      error(netlab.err.new("invalid", ("image %s is for %s, %s is %s: take another image or type"):format(image, found.architecture, res.spec.type, machine.arch), "image"), 0)
+    end
+  end,
+}
+
 local function preflight(r, steps)
   local seen, tasks = {}, {}
+  for _, step in ipairs(steps) do
+    local kind = step.resource.kind
+    local look = step.action == "create" and looks[kind]
+    -- All nodes are of one image.
+    if look and not seen[kind] then
+      seen[kind] = true
+      look(r, step.resource)
+    end
+  end
   for _, step in ipairs(steps) do
     local try = (step.action == "create" or step.action == "replace") and tries[step.resource.kind]
     if try and not seen[try[1]] then
@@ -328,7 +358,7 @@ lab.launch = guarded(function(self, options)
 end)
 
 ---Follows the boots of what launch returned, as the bastion's `netlab status --boots --json` tells them:
----{ nodes, command, stage = "image", deadline = "10m", tell = function(node, line) }.
+---{ nodes, ssh = { host, user } or command, stage = "image", deadline = "10m", tell = function(node, line) }: see follow.lua.
 lab.follow = guarded(function(_, options)
   return follow.boots(options.nodes, options)
 end)
@@ -418,10 +448,18 @@ local function strangers(self, r, found)
   return out
 end
 
-local function end_schedules(self, r)
-  for _, s in ipairs(r:call("scheduler", "list_schedules", { name_prefix = "netlab-" .. self.options.name .. "-" }).schedules or {}) do
-    local ok, err = r:try("scheduler", "delete_schedule", { name = s.name })
-    if not ok and err.code ~= "not_found" then error(err, 0) end
+-- By its whole name: lab "a" has nothing to do with the schedule of lab "a-b".
+local function end_schedule(self, r)
+  local ok, err = r:try("scheduler", "delete_schedule", { name = expiry_name(self) })
+  if not ok and err.code ~= "not_found" then error(err, 0) end
+end
+
+-- The AWS Budget that cost-check makes. Who may not see budgets has made none, and the inventory says that it could not look.
+local function end_budget(self, r)
+  for _, budget in ipairs(inventory.budgets(r) or {}) do
+    if budget.budget_name == inventory.budget_name(self.options.name) and kinds.tag_map(budget)["netlab:lab"] == self.options.name then
+      r:call("budgets", "delete_budget", { account_id = budget.account_id, budget_name = budget.budget_name })
+    end
   end
 end
 
@@ -437,7 +475,8 @@ local function teardown(self, options, keep)
     some = some or #list > 0
   end
   if not some then
-    end_schedules(self, r)
+    end_schedule(self, r)
+    if not keep then end_budget(self, r) end
     return out
   end
   return claim.hold(r, {}, function()
@@ -451,7 +490,8 @@ local function teardown(self, options, keep)
       claim.release(r)
       error(netlab.err.new("conflict", ("nothing was deleted: in the network of lab %s there is what does not belong to it: %s. Remove it, or adopt it"):format(self.options.name, table.concat(words, ", ")), "awslab"), 0)
     end
-    end_schedules(self, r)
+    end_schedule(self, r)
+    if not keep then end_budget(self, r) end
     local tell = options.tell or function() end
     local failed
     for _ = 1, 3 do
@@ -483,6 +523,13 @@ local function teardown(self, options, keep)
     return out
   end)
 end
+
+---What lies in the lab's network without being the lab's, and would stop destroy: a list of { kind, id, name }.
+lab.strangers = guarded(function(self)
+  local r = begin(self)
+  r:scan()
+  return strangers(self, r, r.found)
+end)
 
 ---Deletes everything that has the lab's tag, in the order that its dependencies ask for. Stops before the first
 ---deletion when something else lies in its network.
@@ -575,7 +622,7 @@ lab.adopt = guarded(function(self, options)
   return out
 end)
 
----Everything in the account that exists or costs, by region: { regions, items, hourly, monthly }.
+---Everything in the account that exists or costs, by region: { regions, items, unseen, hourly, monthly }.
 lab.inventory = guarded(function(self, options)
   return inventory.take(begin(self), options)
 end)
@@ -589,22 +636,27 @@ lab.regions = guarded(function(self)
   return out
 end)
 
----What has the lab's tag anywhere, and what it costs a month; empty after a teardown.
+---What has the lab's tag anywhere, and what it costs a month; empty after a teardown. `unseen` is what the credentials
+---may not look at, as in the inventory: then nothing is proven.
 lab.leftovers = guarded(function(self)
   local got = inventory.take(begin(self), { all_regions = true })
-  local out = { monthly = 0, regions = got.regions }
+  local out, listed = { monthly = 0, regions = got.regions, unseen = got.unseen }, {}
   for _, item in ipairs(got.items) do
     if item.lab == self.options.name then
       out[#out + 1] = item
-      out.monthly = out.monthly + (item.monthly or 0)
+      listed[item.kind .. "/" .. item.id] = true
+      out.monthly = out.monthly + item.monthly
     end
   end
+  -- Adopted ones have other paths, and a bucket that was just made has no tags yet.
   local r = begin(self)
   r.thorough = true
   for _, word in ipairs { "role", "instance_profile", "bucket" } do
     local kind = kinds[word]
     for _, raw in ipairs(kind.find(r)) do
-      out[#out + 1] = { kind = word, id = raw[kind.id], region = kind.global and "global" or self.options.region, lab = self.options.name, monthly = 0 }
+      if not listed[word .. "/" .. raw[kind.id]] then
+        out[#out + 1] = { kind = word, id = raw[kind.id], region = kind.global and "global" or self.options.region, lab = self.options.name, monthly = 0, hourly = 0, raw = raw }
+      end
     end
   end
   return out
@@ -677,13 +729,11 @@ local function create(given)
   for key, group in pairs(given.groups) do
     group.name = key
   end
-  if given.prices and netlab.fs.exists(given.prices) then
-    local read, err = netlab.json.decode(netlab.fs.read(given.prices) or "")
-    if err then
-      return nil, netlab.err.new("invalid", given.prices .. ": " .. err.message, "prices")
-    end
-    given.refreshed = read
+  local refreshed, no_prices = prices.read(given.prices)
+  if no_prices then
+    return nil, no_prices
   end
+  given.refreshed = refreshed
   if given.bucket and given.bucket.package then
     local content, why = netlab.fs.read(given.bucket.package)
     if not content then
@@ -706,7 +756,7 @@ local function create(given)
 end
 
 local methods = {}
-for _, name in ipairs { "plan", "apply", "drift", "launch", "follow", "nodes", "reap", "destroy", "end_session", "start_bastion", "adopt", "inventory", "leftovers", "regions" } do
+for _, name in ipairs { "plan", "apply", "drift", "launch", "follow", "nodes", "reap", "strangers", "destroy", "end_session", "start_bastion", "adopt", "inventory", "leftovers", "regions" } do
   methods[name] = function(self, given)
     return lab[name](self, given)
   end

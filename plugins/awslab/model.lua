@@ -16,6 +16,14 @@ local function gib(text)
 end
 model.gib = gib
 
+-- A table has another order in every process, a saved plan has not.
+local function sorted(map)
+  local out = {}
+  for name in pairs(map) do out[#out + 1] = name end
+  table.sort(out)
+  return out
+end
+
 local function clock(text)
   local h, m = tostring(text):match "^(%d%d?):(%d%d)$"
   return h and tonumber(h) < 24 and tonumber(m) < 60
@@ -163,9 +171,7 @@ function model.resources(o)
   end
   local zone = region .. o.zone
   add("vpc", "main", { cidr = o.cidr, ipv6 = o.ipv6 })
-  local subnets, order = {}, {}
-  for name in pairs(o.subnets) do order[#order + 1] = name end
-  table.sort(order)
+  local subnets, order = {}, sorted(o.subnets)
   local public
   for index, name in ipairs(order) do
     local s = o.subnets[name]
@@ -176,10 +182,11 @@ function model.resources(o)
   if public then
     add("internet_gateway", "main", {}, { "vpc/main" })
   end
-  for name in pairs(o.groups) do
+  for _, name in ipairs(sorted(o.groups)) do
     add("security_group", name, { description = o.groups[name].description or ("netlab " .. name) }, { "vpc/main" })
   end
-  for name, g in pairs(o.groups) do
+  for _, name in ipairs(sorted(o.groups)) do
+    local g = o.groups[name]
     local needs = { "security_group/" .. name }
     for _, side in ipairs { "ingress", "egress" } do
       for _, rule in ipairs(g[side] or {}) do
@@ -295,7 +302,7 @@ function model.nodes(o, count, options)
       needs = { "network_interface/" .. name },
       spec = { type = n.type, image = options.image or n.image, disk = gib(n.disk), interfaces = { "network_interface/" .. name }, user_data = options.user_data(name, index), display = name, expires = options.expires },
       cost = { hourly = trial and 0 or prices.of(o.region, n.type, o.refreshed), session = true, note = n.type .. (trial and ", free until " .. prices.trial.ends or "") },
-      disk = { hourly = prices.of(o.region, "gp3_gb_month", o.refreshed) * gib(n.disk) / prices.month, session = true, note = n.disk .. " gp3" } }
+      disk = { hourly = prices.of(o.region, "gp3_gb_month", o.refreshed) * gib(n.disk) / prices.month, session = true, note = ("%d GB gp3"):format(gib(n.disk)) } }
   end
   if o.nat == "instance" and options.public_address ~= false then
     all[#all + 1] = { kind = "elastic_ip", name = "bastion", key = "elastic_ip/bastion", session = true, needs = { outer },

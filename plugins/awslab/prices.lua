@@ -1,27 +1,31 @@
 -- What things cost, in US dollars: list prices with the day they were read. Nothing here is fetched on its own:
 -- examples/aws/cost-check.lua --refresh asks the Pricing API and writes a file that goes before this table.
+local netlab = require "netlab"
+
 local prices = {}
 
 prices.date = "2026-11-21"
 
--- Instances by the hour. 0.005 is the public IPv4 address, in use or idle, everywhere since 2024-02-01.
+-- Instances, gateways and load balancers by the hour, interface endpoints by the hour and zone. 0.005 is the public IPv4 address, in use or idle, everywhere since 2024-02-01.
 prices.table = {
   ["eu-west-1"] = {
     ["t4g.nano"] = 0.0046, ["t4g.micro"] = 0.0092, ["t4g.small"] = 0.0184, ["t4g.medium"] = 0.0368, ["t4g.large"] = 0.0736,
     nat_gateway = 0.048, nat_gateway_gb = 0.048, public_ipv4 = 0.005, gp3_gb_month = 0.088, snapshot_gb_month = 0.05,
-    s3_gb_month = 0.023,
+    s3_gb_month = 0.023, interface_endpoint = 0.011, load_balancer = 0.0252,
   },
   ["us-east-1"] = {
     ["t4g.nano"] = 0.0042, ["t4g.micro"] = 0.0084, ["t4g.small"] = 0.0168, ["t4g.medium"] = 0.0336, ["t4g.large"] = 0.0672,
     nat_gateway = 0.045, nat_gateway_gb = 0.045, public_ipv4 = 0.005, gp3_gb_month = 0.08, snapshot_gb_month = 0.05,
-    s3_gb_month = 0.023,
+    s3_gb_month = 0.023, interface_endpoint = 0.01, load_balancer = 0.0225,
   },
 }
 
--- Names in the Pricing API: usage types, after the region's prefix.
+-- Names in the Pricing API: the service, and the usage type after the region's prefix.
 prices.usage = {
-  nat_gateway = "NatGateway-Hours", nat_gateway_gb = "NatGateway-Bytes", gp3_gb_month = "EBS:VolumeUsage.gp3",
-  snapshot_gb_month = "EBS:SnapshotUsage", public_ipv4 = "PublicIPv4:InUseAddress",
+  nat_gateway = { "AmazonEC2", "NatGateway-Hours" }, nat_gateway_gb = { "AmazonEC2", "NatGateway-Bytes" },
+  gp3_gb_month = { "AmazonEC2", "EBS:VolumeUsage.gp3" }, snapshot_gb_month = { "AmazonEC2", "EBS:SnapshotUsage" },
+  public_ipv4 = { "AmazonVPC", "PublicIPv4:InUseAddress" }, interface_endpoint = { "AmazonVPC", "VpcEndpoint-Hours" },
+  load_balancer = { "AWSELB", "LoadBalancerUsage", { productFamily = "Load Balancer-Application" } },
 }
 prices.prefixes = { ["us-east-1"] = "", ["eu-west-1"] = "EU-", ["eu-central-1"] = "EUC1-", ["eu-west-2"] = "EUW2-", ["eu-north-1"] = "EUN1-" }
 
@@ -41,6 +45,25 @@ local function days(text)
 end
 prices.days = days
 
+---The table that --refresh wrote, for the functions below; nothing when there is no file; nil, err when it is none.
+function prices.read(path)
+  if not path or not netlab.fs.exists(path) then
+    return nil
+  end
+  local text, err = netlab.fs.read(path)
+  local data, problem = netlab.json.decode(text or "")
+  local good = type(data) == "table" and type(data.date) == "string" and data.date:find "^%d%d%d%d%-%d%d%-%d%d" and type(data.prices) == "table"
+  for _, region in pairs(good and data.prices or {}) do
+    good = good and type(region) == "table"
+    for _, usd in pairs(good and region or {}) do good = good and type(usd) == "number" end
+  end
+  if not good then
+    return nil, netlab.err.new("invalid", ("%s is no table of prices%s: delete it, or have examples/aws/cost-check.lua --refresh write it anew"):format(
+      path, (err or problem) and " (" .. (err or problem).message .. ")" or ""), "prices")
+  end
+  return data
+end
+
 ---The price of `what` in a region and whether it is that region's own; other regions are told as eu-west-1's.
 function prices.of(region, what, refreshed)
   local own = refreshed and refreshed.prices and refreshed.prices[region] and refreshed.prices[region][what]
@@ -56,7 +79,7 @@ function prices.age(now, refreshed)
   local date = refreshed and refreshed.date or prices.date
   local old = days(now) - days(date)
   if old >= 90 then
-    return ("the prices are %d days old (%s): netlab run cost-check.lua --refresh brings new ones"):format(old, date)
+    return ("the prices are %d days old (%s): netlab run examples/aws/cost-check.lua --refresh brings new ones"):format(old, date)
   end
 end
 

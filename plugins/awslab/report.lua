@@ -24,17 +24,26 @@ function plan:text()
   local out = {}
   local lab = self.lab
   out[#out + 1] = ("lab %s in %s: %d to create, %d to change, %d to replace, %d kept"):format(lab.name, lab.region, self.counts.create, self.counts.change, self.counts.replace, self.counts.keep)
+  -- What costs something has its price beside it, and below it a second one.
+  local width = 0
+  for _, step in ipairs(self.steps) do
+    width = math.max(width, (step.resource.cost or step.resource.disk) and #step.resource.key or 0)
+  end
   for _, step in ipairs(self.steps) do
     local r = step.resource
-    local cost = ""
-    for _, c in ipairs { r.cost or false, r.disk or false } do
-      if c then
+    local costs = {}
+    for _, c in ipairs { r.cost or {}, r.disk or {} } do
+      if c.hourly then
         local month = c.session and "" or (", %s/month"):format(money(c.monthly or c.hourly * prices.month))
-        cost = cost .. ("  %s/h%s (%s)"):format(money(c.hourly), month, c.note or "")
+        costs[#costs + 1] = ("%s/h%s (%s)"):format(money(c.hourly), month, c.note or "")
       end
     end
-    if step.action ~= "keep" or cost ~= "" then
-      out[#out + 1] = ("  %s %s%s"):format(marks[step.action], r.key, cost)
+    if step.action ~= "keep" or #costs > 0 then
+      local pad = #costs > 0 and (" "):rep(width - #r.key + 2) or ""
+      out[#out + 1] = ("  %s %s%s%s"):format(marks[step.action], r.key, pad, costs[1] or "")
+    end
+    for i = 2, #costs do
+      out[#out + 1] = (" "):rep(width + 6) .. costs[i]
     end
     for _, d in ipairs(step.differences) do
       out[#out + 1] = ("      %s: %s → %s"):format(d.field, tostring(d.have), tostring(d.want))
@@ -46,14 +55,16 @@ function plan:text()
   for _, key in ipairs(self.unwanted) do
     out[#out + 1] = ("  ? %s has the lab's tag and is not declared"):format(key)
   end
-  out[#out + 1] = ("cost: %s/h while the bastion runs, %s/month; budget $%.2f"):format(money(self.cost.hourly), money(self.cost.monthly), lab.budget)
+  if not self.part then
+    out[#out + 1] = ("cost: %s/h while the bastion runs, %s/month; budget $%.2f"):format(money(self.cost.hourly), money(self.cost.monthly), lab.budget)
+  end
   if self.cost.session > 0 then
     out[#out + 1] = ("nodes: %s/h while they run, %s for an evening of 3 h"):format(money(self.cost.session), money(self.cost.session * 3))
   end
   if self.cost.monthly > lab.budget then
     out[#out + 1] = ("the lab costs more than its budget: %s of $%.2f a month"):format(money(self.cost.monthly), lab.budget)
   end
-  for _, line in ipairs(report.notes(lab)) do
+  for _, line in ipairs(self.part and { prices.age(lab.now, lab.refreshed) } or report.notes(lab)) do
     out[#out + 1] = line
   end
   return table.concat(out, "\n")

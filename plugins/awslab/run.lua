@@ -265,7 +265,7 @@ function run:make(r)
       netlab.sleep(("%dms"):format(math.max(1, math.floor(self.pace * 250))))
     until netlab.uptime() - began > self.visibility
     if taken then
-      error(netlab.err.new("exists", ("%s: %s; it does not belong to lab %s: adopt it, or take another name"):format(r.key, got.message, self.lab.name), "awslab"), 0)
+      error(netlab.err.new("exists", ("%s; it does not belong to lab %s: adopt it, or take another name"):format(got.message, self.lab.name), "awslab"), 0)
     end
   end
   error(netlab.err.new("timeout", r.key .. ": AWS gives no answer", "awslab"), 0)

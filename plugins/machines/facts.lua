@@ -1,4 +1,6 @@
--- What machines are, and what software asks of one. Memory in GiB.
+-- What machines are, and what software asks of one. Memory in GiB; the figures are those that its makers state.
+local names = require "netlab.names"
+
 local facts = {}
 
 ---`kvm`: whether virtual machines can run on it. An EC2 instance that is not "metal" gives none to its guests.
@@ -17,21 +19,15 @@ facts.machines = {
   n100 = { memory = 16, processors = 4, arch = "amd64", kvm = true },
 }
 
----The least that each asks of a node; `from` says whose figure it is.
+---The least that each asks of a node; `from` says whose figure it is, and when it was read.
 facts.software = {
-  ["talos-worker"] = { memory = 1, processors = 1, from = "Talos' minimum for a worker" },
-  ["talos-controlplane"] = { memory = 2, processors = 2, from = "Talos' minimum for a control plane" },
-  cozystack = { memory = 8, processors = 4, from = "a lab's least; its documentation asks for more" },
-  kubevirt = { memory = 4, processors = 2, kvm = true, from = "KubeVirt starts virtual machines" },
-  spinkube = { memory = 2, processors = 1, from = "Spin's shim beside a kubelet" },
+  ["talos-worker"] = { memory = 1, processors = 1, from = "docs.siderolabs.com/talos/v1.14, system requirements, 2026-11-22" },
+  ["talos-controlplane"] = { memory = 2, processors = 2, from = "docs.siderolabs.com/talos/v1.14, system requirements, 2026-11-22" },
+  -- The smallest of three configurations; 16 GiB and 4 processors in its documentation before version 1.
+  cozystack = { memory = 32, processors = 8, arch = "amd64", from = "cozystack.io/docs/v1/install/hardware-requirements, minimal, 2026-11-22" },
+  kubevirt = { memory = 4, processors = 2, kvm = true, from = "docs.kubermatic.com, KubeVirt's minimal installation, 2026-11-22" },
+  spinkube = { memory = 2, processors = 1, from = "an estimate: Spin's shim beside a kubelet" },
 }
-
-local function names(map)
-  local out = {}
-  for name in pairs(map) do out[#out + 1] = name end
-  table.sort(out)
-  return table.concat(out, ", ")
-end
 
 ---A machine of the table, or one that a recipe describes: { memory, processors, kvm }. nil, text when it is unknown.
 function facts.machine(given)
@@ -66,6 +62,9 @@ function facts.misfits(who, title, machine, software)
     end
     if machine.processors and machine.processors < need.processors then
       out[#out + 1] = ("%s (%s) has %d processors, %s asks for %d (%s)"):format(who, title, machine.processors, name, need.processors, need.from)
+    end
+    if need.arch and machine.arch and machine.arch ~= need.arch then
+      out[#out + 1] = ("%s (%s) is %s, %s asks for %s (%s)"):format(who, title, machine.arch, name, need.arch, need.from)
     end
     if need.kvm and machine.kvm == false then
       out[#out + 1] = ("%s (%s) has no /dev/kvm, which %s needs%s"):format(who, title, name, machine.why and ": " .. machine.why or "")

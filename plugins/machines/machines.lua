@@ -6,7 +6,7 @@ local facts = require "machines.facts"
 local function described(self, node)
   local labels = node.labels or {}
   if labels.memory then
-    return { memory = tonumber((labels.memory:gsub("GiB$", ""))), processors = tonumber(labels.processors), kvm = labels.kvm ~= "no" }, "as its labels say"
+    return { memory = tonumber((labels.memory:gsub("GiB$", ""))), processors = tonumber(labels.processors), arch = labels.arch, kvm = labels.kvm ~= "no" }, "as its labels say"
   elseif labels.machine or self.machine then
     local machine, why = facts.machine(labels.machine or self.machine)
     return machine, machine and (labels.machine or self.machine) or why
@@ -27,7 +27,7 @@ return {
     example = 'local nodes = netlab.nodes {\n  { name = "cm3-1", mac = "b8:27:eb:20:30:40", labels = { machine = "cm3" } },\n}\n'
       .. 'netlab.plugin("machines").fit { nodes = nodes, runs = { "talos-worker", "cozystack" } }',
     options = {
-      { name = "nodes", type = { type = "handle", kind = "nodes" }, required = true, help = "what netlab.nodes returned; a label machine, or memory and processors, says what each is, a label runs what it runs" },
+      { name = "nodes", type = { type = "handle", kind = "nodes" }, required = true, help = "what netlab.nodes returned; a label machine, or memory, processors and arch, says what each is, a label runs what it runs" },
       { name = "machine", type = "string", help = "what those are that have no such label, such as t4g.small or cm3" },
       { name = "runs", type = { type = "list", of = "string" }, default = {}, help = "what runs on those that have no such label: talos-worker, talos-controlplane, cozystack, kubevirt, spinkube" },
     },

@@ -2,6 +2,7 @@
 -- --listen 127.0.0.1:4566. What tests ask of it besides AWS' own actions is below /-/.
 local netlab = require "netlab"
 local core = require "fake.core"
+local identity = require "fake.identity"
 local server = require "fake.server"
 
 local opt = netlab.args {
@@ -37,6 +38,9 @@ local control = netlab.http.route("/-/", function(request)
     return "ok"
   elseif what == "deny" then
     world.denied = { [q.action] = true }
+    return "ok"
+  elseif what == "expire" then
+    identity.expire(world)
     return "ok"
   elseif what == "forget" then
     world.calls = {}

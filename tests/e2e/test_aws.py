@@ -38,9 +38,9 @@ class StandIn:
 
     used = 0
 
-    def __init__(self, binary, folder, **options):
+    def __init__(self, binary, folder, address=None, **options):
         StandIn.used += 1
-        self.address = f"127.{100 + StandIn.used % 100}.{os.getpid() // 250 % 250}.{os.getpid() % 250 + 1}:24567"
+        self.address = address or f"127.{100 + StandIn.used % 100}.{os.getpid() // 250 % 250}.{os.getpid() % 250 + 1}:24567"
         self.endpoint = f"http://{self.address}"
         self.binary, self.folder = str(binary), folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,9 @@ def test_recipes(stand_in):
     assert "the NAT gateway is never free: $38.69 a month" in cloud.run("lab", "--dry-run", "--nat", "gateway", expect=2).stdout
     assert "0.3667/month (20 GB gp3)" in cloud.run("lab", "--dry-run", "--disk", "20GiB", expect=2).stdout.replace("0.37", "0.3667")
     ssh = ("--ssh", "2001:db8::1/128")
-    cloud.run("lab", "--yes", *ssh, expect=2)
+    saved = str(cloud.folder / "plan.json")
+    assert "nothing was changed: --yes does it" in cloud.run("lab", "--save", saved, *ssh, expect=2).stdout
+    cloud.run("lab", "--plan", saved, "--yes", *ssh, expect=2)
     cloud.run("lab", "--yes", *ssh, expect=0)
     assert "+ instance/talos-node-3  $0/h (t4g.small" in cloud.run("talos-launch", "--image", IMAGE, "--count", "3", "--dry-run", expect=2).stdout
     launched = cloud.run("talos-launch", "--image", IMAGE, "--count", "3", "--yes", expect=2).stdout
@@ -130,10 +132,13 @@ def test_recipes(stand_in):
     calls = {call["action"] for call in cloud.ask("calls")}
     assert "GetCostAndUsage" not in calls
     report = cloud.folder / "audit"
-    audited = cloud.run("audit", "--report", str(report), expect=0).stdout
+    audited = cloud.run("audit", "--report", str(report), "--allow-ssh", "2001:db8::1/128", expect=0).stdout
     assert "Nothing is public" in audited
+    assert "lets SSH in from 2001:db8::1/128" in cloud.run("audit", "--allow-ssh", "2001:db8::2/128", expect=2).stdout
     assert json.loads((cloud.folder / "audit.json").read_text())["clean"] is True
-    assert "talos" in cloud.run("teardown", "--session", expect=2).stdout  # without --yes it only tells
+    told = cloud.run("teardown", "--session", expect=2).stdout  # without --yes it only tells
+    assert re.search(r"eu-west-1 instance +i-\w+ +talos-node-3 +free in the t4g.small trial", told) and "vpc" not in told, told
+    assert "subnet" in cloud.run("teardown", "--all", expect=2).stdout
     cloud.run("teardown", "--session", "--yes", expect=2)
     assert not [line for line in cloud.list("lab") if line.startswith("instance talos")]
     cloud.run("talos-launch", "--image", IMAGE, "--count", "2", "--yes", expect=2)
@@ -177,6 +182,7 @@ def test_awscli_sees_the_same(stand_in):
     assert sorted(r["RoleName"] for r in cloud.aws("iam", "list-roles", "--path-prefix", "/netlab/lab/")["Roles"]) == ["lab-bastion", "lab-reaper"]
     made = cloud.aws("ec2", "create-network-interface", "--subnet-id", next(s["SubnetId"] for s in subnets if s["CidrBlock"] == "10.20.13.0/24"))
     eni = made["NetworkInterface"]["NetworkInterfaceId"]
+    assert f"in the way: network interface {eni} is not the lab's" in cloud.run("teardown", "--all", "--dry-run", expect=1).stdout
     refused = cloud.run("teardown", "--all", "--yes", expect=1).stdout
     assert eni in refused and "nothing was deleted" in refused
     cloud.aws("ec2", "delete-network-interface", "--network-interface-id", eni)
@@ -191,7 +197,7 @@ def test_money(stand_in):
     assert "month to date: $0.0000" in idle and "within the budget of $0.10" in idle
     cloud.run("talos-launch", "--image", IMAGE, "--count", "3", "--hours", "3", "--yes", expect=2)
     evening = cloud.run("cost-check", expect=0).stdout
-    assert "public IPv4" not in evening and "elastic_ip" in evening, evening  # three hours of the address, not a month
+    assert "public IPv4" not in evening and "elastic ip" in evening, evening  # three hours of the address, not a month
     cost = float(re.search(r"rest of the month: \$([0-9.]+)", evening)[1])
     assert 0.010 < cost < 0.035, evening
     assert "over the budget of $0.01" in cloud.run("cost-check", "--budget", "0.01", expect=2).stdout
@@ -216,11 +222,24 @@ def test_money(stand_in):
     assert "Amazon Relational Database Service $0.0100  UNEXPECTED" in cloud.run("cost-check", "--cost-explorer", "--cache", kept, expect=2).stdout
     assert [call["action"] for call in cloud.ask("calls")].count("GetCostAndUsage") == 2
 
+    (cloud.folder / "prices.json").write_text(json.dumps({"date": time.strftime("%Y-%m-%d", time.gmtime(time.time() - 400 * 86400)), "prices": {"eu-west-1": {"t4g.small": 0.02}}}))
+    old = cloud.run("cost-check", expect=0).stdout
+    assert "the prices are 400 days old" in old and "152 h of a bastion cost $3.04" in old, old
+    (cloud.folder / "prices.json").write_text("[]")
+    assert "is no table of prices" in cloud.run("lab", "--dry-run").stdout
+    (cloud.folder / "prices.json").unlink()
+
     for _ in range(2):  # made once, and no mistake when it is there
         assert "AWS Budget netlab-lab watches too" in cloud.run("cost-check", "--aws-budget", "me@example.org", expect=0).stdout
     cloud.world(free=[{"service": "Amazon Elastic Compute Cloud", "usageType": "EU-BoxUsage:t4g.small", "actualUsageAmount": 600, "forecastedUsageAmount": 900, "limit": 750, "unit": "Hrs"}])
     assert "will not last for the month" in cloud.run("cost-check", expect=2).stdout
-    cloud.run("teardown", "--all", "--yes", expect=2)
+    # Who may not see budgets has no proof of zero; who may sees the lab's budget go with it.
+    cloud.ask("deny", action="budgets:DescribeBudgets")
+    unproven = cloud.run("teardown", "--all", "--yes", expect=1).stdout
+    assert "not looked at: all regions, budget" in unproven and "that is no proof" in unproven, unproven
+    cloud.ask("deny", action="")
+    cloud.run("teardown", "--all", "--yes", expect=0)
+    assert "netlab-lab" not in str(cloud.aws("budgets", "describe-budgets", "--account-id", "123456789012"))
 
 
 @pytest.mark.needs("aws", "curl")
@@ -390,6 +409,29 @@ def test_fleet(stand_in):
     assert cloud.list("lab-eu-west-1") == cloud.list("lab-us-east-1") == []
 
 
+@pytest.mark.needs("faketime")
+def test_wrong_clock(stand_in):
+    """A machine whose clock is off by minutes works; by twenty, either way, it is told so once, before anything is made."""
+    cloud = stand_in()
+
+    def at(offset, recipe, *options, expect):
+        done = subprocess.run(["faketime", "-f", offset, *cloud.command(recipe, *options)], cwd=cloud.folder, timeout=120, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              env=environment(cloud.endpoint, cloud.home, FAKETIME_DONT_FAKE_MONOTONIC="1"))
+        assert done.returncode == expect, done.stdout
+        return done.stdout
+
+    for offset, words in (("+20m", "ahead of AWS'"), ("-20m", "behind AWS'")):
+        for recipe, options in (("lab", ("--dry-run",)), ("lab", ("--yes",)), ("cost-check", ()), ("teardown", ("--all", "--yes"))):
+            said = at(offset, recipe, *options, expect=1)
+            assert re.search(r"this machine's clock is (19m 5\ds|20m( \d+s)?) " + words, said) and "timedatectl set-ntp true" in said, said
+            assert said.count("NL-AWS-005") == 1 and "expired" not in said, said
+    assert cloud.list("lab") == []
+    made = {call["action"] for call in cloud.ask("calls") or []}
+    assert not [action for action in made if action.startswith(("Create", "Allocate", "Run"))], made
+    at("-4m", "lab", "--yes", expect=2)
+    at("+4m", "lab", "--dry-run", expect=0)
+
+
 def test_credentials_say_why(stand_in):
     cloud = stand_in()
     expired = cloud.run("lab", "--dry-run", expect=1, AWS_ACCESS_KEY_ID="AKIDOLD").stdout
@@ -400,9 +442,15 @@ def test_credentials_say_why(stand_in):
     cloud.ask("deny", action="ec2:CreateVpc")
     denied = cloud.run("lab", "--yes", expect=1).stdout
     assert '"Action":"ec2:CreateVpc"' in denied and cloud.list("lab") == []
+    cloud.ask("deny", action="")
+    cloud.run("lab", "--yes", expect=2)
+    assert "does not belong to lab other" in cloud.run("lab", "--yes", "--lab", "other", expect=1).stdout and cloud.list("other") == []
+    before = cloud.list("lab")
+    assert "InvalidAMIID.NotFound" in cloud.run("talos-launch", "--image", "ami-0000", "--yes", expect=1).stdout
+    assert "--hours" in cloud.run("talos-launch", "--image", IMAGE, "--hours", "-1", "--yes", expect=2).stdout and cloud.list("lab") == before
 
 
-@pytest.mark.skipif(not shutil.which("moto_server"), reason="moto_server is not installed here: the stand-in is the judge")
+@pytest.mark.skipif(not shutil.which("moto_server"), reason="machine: no moto_server, of which Debian 12 has no package; the stand-in is the judge")
 def test_moto_agrees(request, tmp_path):
     """The happy path against an implementation that we did not write."""
     process = subprocess.Popen(["moto_server", "-H", "127.0.0.1", "-p", "0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

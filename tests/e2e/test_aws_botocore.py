@@ -79,7 +79,7 @@ end)
 
 
 def test_requests_are_botocores(request, tmp_path):
-    """Every action of EC2, Auto Scaling, IAM and STS that Debian's botocore knows: its bytes are netlab's bytes."""
+    """Every action of EC2, Auto Scaling, IAM, STS and load balancing that Debian's botocore knows: its bytes are netlab's bytes."""
     calls, wanted = [], {}
 
     def sample(shape, depth=0):
@@ -101,7 +101,7 @@ def test_requests_are_botocores(request, tmp_path):
         return (plain, plain) if plain is not None else None
 
     loader = loaders.Loader()
-    for service in ("ec2", "autoscaling", "iam", "sts"):
+    for service in ("ec2", "autoscaling", "iam", "sts", "elbv2"):
         described = model.ServiceModel(loader.load_service_model(service, "service-2"), service)
         writer = serialize.create_serializer(described.metadata["protocol"], include_validation=False)
         for name in described.operation_names:
@@ -132,7 +132,7 @@ def test_requests_are_botocores(request, tmp_path):
 
 
 def test_answers_are_botocores(request, tmp_path):
-    """Every answer of EC2, Auto Scaling, IAM and STS that Debian's botocore knows, with one of each member
+    """Every answer of EC2, Auto Scaling, IAM, STS and load balancing that Debian's botocore knows, with one of each member
     and one entry in each list: what its parser reads is what netlab reads."""
     plain = {"string": "a b&amp;c", "character": "c", "boolean": "true", "integer": "7", "long": "7", "float": "1.5", "double": "1.5",
              "timestamp": "2026-11-21T12:00:00Z"}
@@ -171,7 +171,7 @@ def test_answers_are_botocores(request, tmp_path):
         return plain["timestamp"] if shape.type_name == "timestamp" else value
 
     loader = loaders.Loader()
-    for service in ("ec2", "autoscaling", "iam", "sts"):
+    for service in ("ec2", "autoscaling", "iam", "sts", "elbv2"):
         described = model.ServiceModel(loader.load_service_model(service, "service-2"), service)
         reader = parsers.create_parser(described.metadata["protocol"])
         for name in described.operation_names:

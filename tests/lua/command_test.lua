@@ -75,8 +75,8 @@ test.case("wrong usage is 2 and suggests", function()
   for words, part in pairs {
     chekc = 'did you mean "check"?',
     run = "run needs a recipe",
-    test = "test needs a recipe test",
-    plugin = "netlab plugin list",
+    test = "FILE is required",
+    plugin = "usage: netlab plugin list",
   } do
     local result = run(words)
     test.equal(result.exit_code, 2, words)
@@ -85,9 +85,35 @@ test.case("wrong usage is 2 and suggests", function()
   test.equal(run("--log", "xml", "version").exit_code, 2)
   test.equal(run().exit_code, 2)
   test.equal(run("--help").exit_code, 0)
-  test.contains(run("check", "--help").output, "usage: netlab")
+  test.contains(run("check", "--help").output, "usage: netlab check FILE")
+  test.contains(run("dns", "tail", "--help").output, "-f, --follow")
+  test.contains(run("dns", "tial").errors, 'there is no "dns tial" (did you mean "tail"?)')
+  test.contains(run("status", "--jsno").errors, 'unexpected "--jsno" (did you mean "--json"?)')
+  test.contains(run("dns", "top", "--rows", "0").errors, "--rows: Value 0 not in range 1 to 1000")
   test.contains(run("probe", "boot", "--help").output, "usage: netlab probe boot [options]")
   test.matches(run("version").output, "^netlab %d+%.%d+")
+end)
+
+test.case("completion: commands, verbs, options, words of an option, a recipe's own options", function()
+  local path = recipe 'netlab.args { { name = "lab_name", type = "string", required = true, help = "of the lab" } }\nerror "not reached"'
+  local function offered(...)
+    local out = {}
+    for word in run("complete", "--", ...).output:gmatch "([^\t\n]+)\t[^\n]*\n" do
+      out[#out + 1] = word
+    end
+    return table.concat(out, " ")
+  end
+  test.equal(offered "re", "reload registry")
+  test.equal(offered("dns", "t"), "top tail")
+  test.equal(offered("--state", "x", "dns", "tail", "--f"), "--follow")
+  test.equal(offered("--log", ""), "text json")
+  test.equal(offered("run", path, "--"), "--lab-name")
+  test.equal(offered("run", "/nowhere.lua", "--"), "")
+  test.equal(offered("run", ""), "") -- files: the shell's own
+  test.equal(offered("run", "--js"), "")
+  test.equal(offered("doc", "dhcp."), "dhcp.proxy dhcp.server dhcp.probe")
+  test.contains(offered("probe", "dns", "--"), "--upstream")
+  test.contains(run("complete", "--", "").output, "run\truns a recipe")
 end)
 
 test.case("--log json writes one object a line", function()

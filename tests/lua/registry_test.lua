@@ -72,7 +72,8 @@ assert(mirrors.containerd["quay.io/hosts.toml"] ==
   'server = "https://quay.io"\n\n[host."http://127.0.0.1:5000/v2/quay.io"]\n' ..
   '  capabilities = ["pull", "resolve"]\n  override_path = true\n')
 local docker = netlab.json.decode(mirrors.docker)
-assert(docker["registry-mirrors"][1] == "http://127.0.0.1:5050" and docker["insecure-registries"][1] == "127.0.0.1:5050")
+assert(docker["registry-mirrors"][1] == "http://127.0.0.1:5050")
+assert(docker["insecure-registries"][1] == "127.0.0.1:5000" and docker["insecure-registries"][2] == "127.0.0.1:5050")
 local talos = netlab.yaml.decode(mirrors.talos)
 assert(talos.machine.registries.mirrors["docker.io"].endpoints[1] == "http://127.0.0.1:5050")
 assert(talos.machine.registries.mirrors["quay.io"].overridePath == true)

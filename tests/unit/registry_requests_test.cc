@@ -82,6 +82,42 @@ TEST_CASE("images as people write them") {
     CHECK_MESSAGE(text(bad) == "!", bad);
 }
 
+TEST_CASE("which upstream serves a registry") {
+  auto served = [](const proxy_config& c, std::string_view registry) {
+    return served_as(c, registry).value_or("!");
+  };
+  proxy_config c;
+  c.upstreams = {default_upstream("docker.io"), default_upstream("ghcr.io")};
+  c.allow = {"*.lab", "registry-?.quay.io"};
+  for (const char* spelling : {"docker.io", "index.docker.io", "registry-1.docker.io"})
+    CHECK_MESSAGE(served(c, spelling) == "docker.io", spelling);
+  CHECK(served(c, "ghcr.io") == "ghcr.io");
+  CHECK(served(c, "harbor.lab") == "harbor.lab");
+  CHECK(served(c, "registry-2.quay.io") == "registry-2.quay.io");
+  for (const char* other : {"quay.io", "hub.docker.io", "docker.io.", "", "a b.lab", "../x.lab"})
+    CHECK_MESSAGE(served(c, other) == "!", other);
+  c.upstreams.clear();
+  CHECK(served(c, "index.docker.io") == "!");
+  c.allow = {"docker.io"};
+  CHECK(served(c, "index.docker.io") == "docker.io");
+  // However the recipe spells it.
+  c.upstreams = {default_upstream("registry-1.docker.io")};
+  c.allow.clear();
+  CHECK(served(c, "docker.io") == "registry-1.docker.io");
+}
+
+TEST_CASE("a registry that only its name is known of") {
+  for (const char* spelling : {"docker.io", "index.docker.io", "registry-1.docker.io"}) {
+    auto u = default_upstream(spelling);
+    CHECK(u.name == spelling);
+    CHECK(u.url == "https://registry-1.docker.io");
+    CHECK(u.library);
+  }
+  auto u = default_upstream("10.0.0.1:5000");
+  CHECK(u.url == "https://10.0.0.1:5000");
+  CHECK_FALSE(u.library);
+}
+
 TEST_CASE("images in a list and in manifests") {
   CHECK(images_in("# "
                   "Talos\nghcr.io/siderolabs/flannel:v0.27\n\nregistry.k8s.io/pause:3.10\nregistry.k8s.io/"
@@ -113,8 +149,11 @@ TEST_CASE("what nodes are told") {
   CHECK(talos_mirror_documents(all).starts_with(
       "---\napiVersion: v1alpha1\nkind: RegistryMirrorConfig\nname: \"docker.io\"\nendpoints:\n"
       "  - url: \"http://10.0.0.2:5050\"\n---\n"));
-  CHECK(docker_daemon_json(all).find("\"registry-mirrors\"") != std::string::npos);
-  CHECK(docker_daemon_json({all[1]}).empty());
+  CHECK(docker_daemon_json(all) ==
+        "{\n  \"registry-mirrors\": [\n    \"http://10.0.0.2:5050\"\n  ],\n"
+        "  \"insecure-registries\": [\n    \"10.0.0.2:5000\",\n    \"10.0.0.2:5050\"\n  ]\n}\n");
+  CHECK(docker_daemon_json({all[1]}) == "{\n  \"insecure-registries\": [\n    \"10.0.0.2:5000\"\n  ]\n}\n");
+  CHECK(docker_daemon_json({{"ghcr.io", "https://10.0.0.2:5000/v2/ghcr.io", true}}).empty());
 }
 
 TEST_CASE("credentials of a Docker config file") {

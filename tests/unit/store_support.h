@@ -59,6 +59,18 @@ public:
     }
     return true;
   }
+  // Runs what was posted, and what that posts; waits for nothing.
+  void drain() {
+    std::unique_lock lock(mutex_);
+    while (!posted_.empty()) {
+      auto fn = std::move(posted_.front());
+      posted_.pop_front();
+      lock.unlock();
+      fn();
+      fn = nullptr;
+      lock.lock();
+    }
+  }
 
 private:
   std::mutex mutex_;

@@ -131,11 +131,7 @@ void ask_for_asset(host& h, const shared_reference& fn, const std::function<int(
                                                : "the recipe's handler failed, as its own log line tells"));
     lua_State* S = h.machine().main();
     stack_guard inner(S);
-    outcome.values->push(S);
-    int table = lua_gettop(S);
-    lua_rawgeti(S, table, 1);
-    lua_rawgeti(S, table, 2);
-    open->answer(read_asset(S, table + 1, h.recipe_folder(), staged));
+    open->answer(read_asset(S, t->push_values(S, 2), h.recipe_folder(), staged));
   });
 }
 

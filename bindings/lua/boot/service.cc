@@ -182,11 +182,7 @@ boot::document_fn make_document(host& h, const options& o, const std::string& op
       if (!outcome.ok) return reply(tl::unexpected(outcome.failure));
       lua_State* S = h.machine().main();
       stack_guard inner(S);
-      outcome.values->push(S);
-      int table = lua_gettop(S);
-      lua_rawgeti(S, table, 1);
-      lua_rawgeti(S, table, 2);
-      reply(read_document(S, table + 1, 2, h.recipe_folder()));
+      reply(read_document(S, t->push_values(S, 2), 2, h.recipe_folder()));
     });
   };
 }

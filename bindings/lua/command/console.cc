@@ -5,10 +5,11 @@
 #include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <thread>
 
-#include "command.h"
+#include "command_line.h"
 #include "instance.h"
 #include "netlab/text.h"
 #include "screen.h"
@@ -54,12 +55,7 @@ void greet(const json& status) {
               in_words(status["recipe"]).c_str(), names.empty() ? "nothing" : names.c_str());
 }
 
-} // namespace
-
-int console(const api&, const global_options& given, words w) {
-  auto global = given;
-  auto one = w.take_value("--eval");
-  if (auto extra = w.leftover({"--eval"}); !extra.empty()) return usage_error(extra);
+int console(const global_options& global, const std::optional<std::string>& one) {
   auto status = ask_instance(global, {{"verb", "status"}});
   if (!status) {
     std::fprintf(stderr, "netlab: %s\n", status.error().message.c_str());
@@ -121,6 +117,17 @@ int console(const api&, const global_options& given, words w) {
   }
   if (terminal) std::puts("");
   return terminal ? ok : code;
+}
+
+} // namespace
+
+void add_console(command_line& all) {
+  auto one = std::make_shared<std::optional<std::string>>();
+  all.add("console", "", "Lua inside a running instance, line by line: netlab, and every handle by its name",
+          [one](const global_options& global) { return console(global, *one); })
+      .add_option_function<std::string>(
+          "--eval", [one](const std::string& text) { *one = text; }, "runs this and ends")
+      ->option_text("LUA");
 }
 
 } // namespace netlab::lua::command

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "command_line.h"
 #include "instance.h"
 #include "netlab/dns_message.h"
 #include "netlab/dns_query_log.h"
@@ -89,24 +90,23 @@ json as_json(const dns::frequent& f, std::size_t rows) {
   return out;
 }
 
-int top(const global_options& global, words w) {
-  auto since_text = w.take_value("--since").value_or("24h");
-  auto rows_text = w.take_value("--rows").value_or("10");
-  auto server = w.take_value("--server").value_or("");
-  bool json_wanted = w.take_switch("--json");
-  if (auto extra = w.leftover({"--since", "--rows", "--server", "--json"}); !extra.empty())
-    return usage_error(extra);
-  auto since = parse_duration(since_text);
+struct log_options {
+  std::string server, since = "24h", client, name;
+  std::size_t rows = 0;
+  bool json = false, follow = false;
+};
+
+int top(const global_options& global, const log_options& wanted) {
+  auto since = parse_duration(wanted.since);
   if (!since || *since <= duration{}) return usage_error("--since takes a time such as \"24h\"");
-  auto rows = static_cast<std::size_t>(std::strtoul(rows_text.c_str(), nullptr, 10));
-  if (rows == 0 || rows > 1000) return usage_error("--rows takes a number from 1 to 1000");
-  auto logs = logs_of(global, server);
+  auto rows = wanted.rows;
+  auto logs = logs_of(global, wanted.server);
   if (!logs) return told_error(logs.error());
   for (const auto& log : *logs) {
     auto from = *since == duration::max() ? wall_time{} : wall_now() - *since;
     auto s = dns::read_statistics(log["folder"].get<std::string>(), from);
     if (!s) return told_error(s.error());
-    if (json_wanted) {
+    if (wanted.json) {
       json out = {{"server", log["server"]},  {"queries", s->queries},   {"blocked", s->blocked},
                   {"not_logged", s->dropped}, {"outcomes", s->outcomes}, {"lists", s->lists},
                   {"upstreams", s->upstreams}};
@@ -174,31 +174,21 @@ void print_row(const global_options& global, const dns::logged_query& q) {
               q.name.empty() ? "(hidden)" : printable(q.name).c_str(), paint(global, colour, about).c_str());
 }
 
-bool wanted(const dns::logged_query& q, const std::optional<dns::name>& below, const std::string& client) {
+bool is_wanted(const dns::logged_query& q, const std::optional<dns::name>& below, const std::string& client) {
   if (!client.empty() && q.client != client) return false;
   if (!below) return true;
   auto n = dns::name::parse(q.name);
   return n && n->is_within(*below);
 }
 
-int tail(const global_options& global, words w) {
-  auto rows_text = w.take_value("--rows").value_or("20");
-  auto server = w.take_value("--server").value_or("");
-  auto client = w.take_value("--client").value_or("");
-  bool json_wanted = w.take_switch("--json");
-  bool follow = w.take_switch("-f") || w.take_switch("--follow");
-  auto name = w.take_next();
-  if (auto extra = w.leftover({"--rows", "--server", "--client", "--json", "--follow"}); !extra.empty())
-    return usage_error(extra);
-  auto most = static_cast<std::size_t>(std::strtoul(rows_text.c_str(), nullptr, 10));
-  if (most == 0 || most > 100000) return usage_error("--rows takes a number from 1 to 100000");
+int tail(const global_options& global, const log_options& wanted) {
   std::optional<dns::name> below;
-  if (name) {
-    auto parsed = dns::name::parse(*name);
+  if (!wanted.name.empty()) {
+    auto parsed = dns::name::parse(wanted.name);
     if (!parsed) return usage_error(parsed.error().message);
     below = *parsed;
   }
-  auto logs = logs_of(global, server);
+  auto logs = logs_of(global, wanted.server);
   if (!logs) return told_error(logs.error());
   if (logs->size() > 1) {
     std::string names;
@@ -212,20 +202,21 @@ int tail(const global_options& global, words w) {
   }
   auto folder = log["folder"].get<std::string>();
   auto show = [&](const dns::logged_query& q) {
-    if (json_wanted)
+    if (wanted.json)
       std::printf("%s\n", row_json(q).dump(-1, ' ', false, json::error_handler_t::replace).c_str());
     else
       print_row(global, q);
   };
   std::deque<dns::logged_query> last;
   // A filter may need more of the log than its end.
-  auto begin = below || !client.empty() ? result<dns::log_position>(dns::log_position{})
-                                        : dns::last_of_query_log(folder, tail_bytes + most * 80);
+  auto begin = below || !wanted.client.empty()
+                   ? result<dns::log_position>(dns::log_position{})
+                   : dns::last_of_query_log(folder, tail_bytes + wanted.rows * 80);
   if (!begin) return told_error(begin.error());
   auto read = dns::read_query_log(folder, *begin, [&](const dns::logged_query& q) {
-    if (!wanted(q, below, client)) return true;
+    if (!is_wanted(q, below, wanted.client)) return true;
     last.push_back(q);
-    if (last.size() > most) last.pop_front();
+    if (last.size() > wanted.rows) last.pop_front();
     return true;
   });
   if (!read) return told_error(read.error());
@@ -234,13 +225,13 @@ int tail(const global_options& global, words w) {
     std::fprintf(stderr, "netlab: %llu damaged stretches of the log were skipped\n",
                  static_cast<unsigned long long>(read->damaged));
   auto at = read->end;
-  while (follow) {
+  while (wanted.follow) {
     std::fflush(stdout);
     ::usleep(500'000);
     if (auto flushed = ask_instance(global, {{"verb", "dns.log"}, {"server", log["server"]}}); !flushed)
       return told_error(flushed.error());
     auto more = dns::read_query_log(folder, at, [&](const dns::logged_query& q) {
-      if (wanted(q, below, client)) show(q);
+      if (is_wanted(q, below, wanted.client)) show(q);
       return true;
     });
     if (!more) return told_error(more.error());
@@ -263,23 +254,23 @@ std::optional<dns::logged_query> last_asked(const std::string& folder, const std
   return out;
 }
 
-int why(const global_options& global, words w) {
-  json request = {{"verb", "dns.why"}};
-  for (auto [option, key] : {std::pair{"--type", "type"}, {"--client", "client"}, {"--server", "server"}})
-    if (auto text = w.take_value(option)) request[key] = *text;
-  bool json_wanted = w.take_switch("--json");
-  auto name = w.take_next();
-  if (auto extra = w.leftover({"--type", "--client", "--server", "--json"}); !extra.empty())
-    return usage_error(extra);
-  if (!name) return usage_error("why what? netlab dns why NAME [--client ADDRESS] [--type T]");
-  request["name"] = *name;
+struct why_options {
+  std::string name, type, client, server;
+  bool json = false;
+};
+
+int why(const global_options& global, const why_options& wanted) {
+  json request = {{"verb", "dns.why"}, {"name", wanted.name}};
+  for (auto [key, text] :
+       {std::pair{"type", &wanted.type}, {"client", &wanted.client}, {"server", &wanted.server}})
+    if (!text->empty()) request[key] = *text;
   auto got = ask_instance(global, request);
   if (!got) return told_error(got.error());
   for (auto& told : *got) {
     auto folder = told["log"].get<std::string>();
     auto client = told.contains("client") ? told["client"].get<std::string>() : std::string();
     auto last = folder.empty() ? std::nullopt : last_asked(folder, told["name"], told["type"], client);
-    if (json_wanted) {
+    if (wanted.json) {
       if (last) told["last"] = row_json(*last);
       std::printf("%s\n", told.dump(2, ' ', false, json::error_handler_t::replace).c_str());
       continue;
@@ -306,23 +297,16 @@ int why(const global_options& global, words w) {
   return ok;
 }
 
-int change(const global_options& global, const std::string& verb, words w) {
+// Of an overlay: what is changed, for how long, and where.
+struct change_options {
+  std::string name, time, server;
+};
+
+int change(const global_options& global, const std::string& verb, const change_options& wanted) {
   json request = {{"verb", "dns." + verb}, {"origin", origin()}};
-  if (auto text = w.take_value("--server")) request["server"] = *text;
-  bool lasts = verb == "allow" || verb == "block";
-  if (lasts)
-    if (auto text = w.take_value("--for")) request["for"] = *text;
-  auto word = w.take_next();
-  if (auto extra = w.leftover({"--server", "--for"}); !extra.empty()) return usage_error(extra);
-  if (verb == "pause") {
-    if (!word) return usage_error("pause for how long? netlab dns pause 5m");
-    request["for"] = *word;
-  } else if (verb != "resume") {
-    if (!word) return usage_error(verb + " what? netlab dns " + verb + " NAME");
-    request["name"] = *word;
-  } else if (word) {
-    return usage_error("unexpected \"" + printable(*word) + "\"");
-  }
+  for (auto [key, text] :
+       {std::pair{"name", &wanted.name}, {"for", &wanted.time}, {"server", &wanted.server}})
+    if (!text->empty()) request[key] = *text;
   auto got = ask_instance(global, request);
   if (!got) return told_error(got.error());
   for (const auto& c : *got) {
@@ -348,21 +332,72 @@ int change(const global_options& global, const std::string& verb, words w) {
 
 } // namespace
 
-int dns(const api&, const global_options& given, words w) {
-  auto global = given;
-  global.colour = global.colour && ::isatty(1) == 1;
-  static constexpr std::string_view verbs[] = {"top",   "tail",   "why",   "allow",
-                                               "block", "remove", "pause", "resume"};
-  auto verb = w.take_next();
-  if (!verb) return usage_error("dns what? netlab dns top, tail, why, allow, block, remove, pause or resume");
-  if (*verb == "top") return top(global, std::move(w));
-  if (*verb == "tail") return tail(global, std::move(w));
-  if (*verb == "why") return why(global, std::move(w));
-  for (auto each : verbs)
-    if (*verb == each) return change(global, *verb, std::move(w));
-  auto near = nearest_name(*verb, verbs);
-  return usage_error("there is no \"dns " + printable(*verb) + "\"" +
-                     (near ? " (did you mean \"" + std::string(*near) + "\"?)" : ""));
+void add_dns(command_line& all) {
+  all.group("dns", "the DNS server of a running instance: its log, what it answers and why, what is blocked");
+  auto server = [](CLI::App& c, std::string& to) {
+    c.add_option("--server", to, "the name of one DNS server, where the recipe has several")
+        ->option_text("NAME");
+  };
+
+  auto first = std::make_shared<log_options>();
+  first->rows = 10;
+  auto& top_command =
+      all.add("dns top", "", "what is asked and blocked most, and by whom",
+              [first](const global_options& global) { return top(global.for_output(), *first); });
+  top_command.add_option("--since", first->since, "how far back (default: 24h)")->option_text("TIME");
+  top_command.add_option("--rows", first->rows, "of each list (default: 10)")
+      ->option_text("N")
+      ->check(CLI::Range(1, 1000));
+  server(top_command, first->server);
+  top_command.add_flag("--json", first->json, "everything, for programs");
+
+  auto last = std::make_shared<log_options>();
+  last->rows = 20;
+  auto& tail_command =
+      all.add("dns tail", "[NAME]", "the query log, newest last; NAME: only it and what is below it",
+              [last](const global_options& global) { return tail(global.for_output(), *last); });
+  tail_command.add_option("NAME", last->name, "");
+  tail_command.add_flag("-f,--follow", last->follow, "goes on with what is asked next");
+  tail_command.add_option("--rows", last->rows, "to begin with (default: 20)")
+      ->option_text("N")
+      ->check(CLI::Range(1, 100000));
+  tail_command.add_option("--client", last->client, "only what this address asked")->option_text("ADDRESS");
+  server(tail_command, last->server);
+  tail_command.add_flag("--json", last->json, "a line each, for programs");
+
+  auto question = std::make_shared<why_options>();
+  auto& why_command =
+      all.add("dns why", "NAME", "how a name is answered: by which rule, group and upstream",
+              [question](const global_options& global) { return why(global.for_output(), *question); });
+  why_command.add_option("NAME", question->name, "")->required();
+  why_command.add_option("--type", question->type, "record type (default: A)")->option_text("T");
+  why_command.add_option("--client", question->client, "as this machine is answered")->option_text("ADDRESS");
+  server(why_command, question->server);
+  why_command.add_flag("--json", question->json, "everything, for programs");
+
+  auto changed = std::make_shared<change_options>();
+  auto add_change = [&](const std::string& verb, const std::string& operand,
+                        const std::string& help) -> CLI::App& {
+    auto& c = all.add("dns " + verb, operand, help, [verb, changed](const global_options& global) {
+      return change(global.for_output(), verb, *changed);
+    });
+    server(c, changed->server);
+    return c;
+  };
+  for (auto [verb, help] : {std::pair{"allow", "answers a name and what is below it, whatever the lists say"},
+                            {"block", "blocks a name and what is below it"}}) {
+    auto& c = add_change(verb, "NAME", help);
+    c.add_option("NAME", changed->name, "")->required();
+    c.add_option("--for", changed->time, "until then; unless given, until \"dns remove\"")
+        ->option_text("TIME");
+  }
+  add_change("remove", "NAME", "takes back what allow or block changed")
+      .add_option("NAME", changed->name, "")
+      ->required();
+  add_change("pause", "TIME", "blocks nothing for a while: netlab dns pause 5m")
+      .add_option("TIME", changed->time, "")
+      ->required();
+  add_change("resume", "", "blocks again");
 }
 
 } // namespace netlab::lua::command

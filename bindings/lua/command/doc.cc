@@ -1,6 +1,6 @@
 #include <cstdio>
 
-#include "command.h"
+#include "command_line.h"
 #include "host/documentation.h"
 #include "host/host.h"
 #include "host/plugin.h"
@@ -18,22 +18,25 @@ std::string nearest_documented(const api& a, const std::string& wanted) {
   return std::string(nearest_name(wanted, names).value_or(""));
 }
 
-} // namespace
+struct doc_options {
+  std::string name;
+  bool markdown = false, stubs = false, messages = false;
+};
 
-int doc(const api& a, const global_options&, words w) {
+int doc(const api& a, const doc_options& wanted) {
   std::string out;
-  if (w.take_switch("--markdown")) {
+  if (wanted.markdown) {
     out = doc_markdown(a);
-  } else if (w.take_switch("--stubs")) {
+  } else if (wanted.stubs) {
     out = doc_stubs(a);
-  } else if (w.take_switch("--messages")) {
+  } else if (wanted.messages) {
     out = doc_messages();
-  } else if (auto name = w.take_next()) {
-    auto text = doc_text(a, *name);
+  } else if (!wanted.name.empty()) {
+    auto text = doc_text(a, wanted.name);
     if (!text) {
-      auto near = nearest_documented(a, *name);
+      auto near = nearest_documented(a, wanted.name);
       std::fprintf(stderr, "netlab: there is no \"%s\"%s; netlab doc lists every name\n",
-                   printable(*name).c_str(),
+                   printable(wanted.name).c_str(),
                    near.empty() ? "" : (" (did you mean \"" + near + "\"?)").c_str());
       return failed;
     }
@@ -41,17 +44,13 @@ int doc(const api& a, const global_options&, words w) {
   } else {
     out = doc_index(a);
   }
-  if (auto extra = w.leftover({"--markdown", "--stubs", "--messages"}); !extra.empty())
-    return usage_error(extra);
   std::fwrite(out.data(), 1, out.size(), stdout);
   return ok;
 }
 
-int plugin(const api& a, const global_options& global, words w) {
-  auto verb = w.take_next();
-  if (verb != "list") return usage_error("plugin takes a verb: netlab plugin list [FILE]");
+int list_plugins(const api& a, const global_options& global, const std::string& recipe) {
   host_options options;
-  options.recipe = w.take_next().value_or("./recipe.lua"); // only its folder is used
+  options.recipe = recipe; // only its folder is used
   real_world world(2, global.log, global.level);
   host h(
       world.control(), [&world]() -> runtime& { return world.bytes(); }, a, options);
@@ -62,6 +61,32 @@ int plugin(const api& a, const global_options& global, words w) {
                 m.embedded ? "in the binary" : m.folder.c_str(),
                 m.problem.empty() ? m.help.c_str() : m.problem.c_str());
   return ok;
+}
+
+} // namespace
+
+void add_doc(command_line& all) {
+  auto wanted = std::make_shared<doc_options>();
+  auto& c = all.add("doc", "[NAME]", "what recipes can name: constructors and functions with their options",
+                    [&all, wanted](const global_options&) { return doc(all.described(), *wanted); });
+  c.add_option("NAME", wanted->name, "");
+  c.add_flag("--markdown", wanted->markdown, "everything, as docs/reference.md");
+  c.add_flag("--stubs", wanted->stubs, "what editors read, as lua/netlab/stubs.lua");
+  c.add_flag("--messages", wanted->messages, "every message of the log, as docs/messages.md");
+  all.operand_names(c, [&all](const global_options&) {
+    std::vector<std::string> out;
+    for (const auto& [name, each] : all.described().constructors()) out.push_back(name);
+    for (const auto& [name, each] : all.described().functions()) out.push_back(name);
+    return out;
+  });
+
+  all.group("plugin", "the plugins that a recipe would find");
+  auto recipe = std::make_shared<std::string>("./recipe.lua");
+  all.add("plugin list", "[FILE]", "a line each, with the folder it comes from",
+          [&all, recipe](const global_options& global) {
+            return list_plugins(all.described(), global, *recipe);
+          })
+      .add_option("FILE", *recipe, "");
 }
 
 } // namespace netlab::lua::command

@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "command.h"
+#include "command_line.h"
 #include "host/control.h"
 #include "instance.h"
 #include "netlab/registry.h"
@@ -104,53 +104,73 @@ result<std::vector<std::string>> images_of_file(const std::string& path) {
   return out;
 }
 
-} // namespace
+struct registry_options {
+  std::vector<std::string> images, files, platforms;
+  std::string name;
+  bool json = false;
+};
 
-int registry(const api&, const global_options& given, words w) {
-  auto global = given;
-  global.colour = global.colour && ::isatty(1) == 1;
-  bool as_json = w.take_switch("--json");
-  auto name = w.take_value("--name");
-  json platforms = json::array();
-  while (auto each = w.take_value("--platform")) platforms.push_back(*each);
-  json images = json::array();
-  while (auto file = w.take_value("--file")) {
-    auto found = images_of_file(*file);
+int registry(const global_options& global, const std::string& action, const registry_options& wanted) {
+  auto images = wanted.images;
+  for (const auto& file : wanted.files) {
+    auto found = images_of_file(file);
     if (!found) return give_up(found.error().message, bad_usage);
-    for (const auto& each : *found) images.push_back(each);
+    images.insert(images.end(), found->begin(), found->end());
   }
-  auto action = w.take_next();
-  if (!action) return usage_error("registry takes ls, stat, gc, verify, prefetch, pin or unpin");
-  static constexpr std::string_view actions[] = {"ls", "stat", "gc", "verify", "prefetch", "pin", "unpin"};
-  if (std::find(std::begin(actions), std::end(actions), *action) == std::end(actions)) {
-    auto near = nearest_name(*action, actions);
-    return usage_error("registry has no \"" + printable(*action) + "\"" +
-                       (near ? " (did you mean \"" + std::string(*near) + "\"?)" : ""));
-  }
-  while (auto image = w.take_next()) images.push_back(*image);
-  if (auto extra = w.leftover({"--json", "--name", "--platform", "--file"}); !extra.empty())
-    return usage_error(extra);
-  bool takes_images = *action == "prefetch" || *action == "pin" || *action == "unpin";
-  if (takes_images == images.empty())
-    return usage_error(takes_images ? "registry " + *action + " needs an image"
-                                    : "registry " + *action + " takes no image");
-  json request = {{"verb", "registry"}, {"action", *action}, {"images", images}, {"platforms", platforms}};
-  if (name) request["name"] = *name;
+  bool takes_images = action == "prefetch" || action == "pin" || action == "unpin";
+  if (takes_images && images.empty()) return usage_error("registry " + action + " needs an image");
+  json request = {
+      {"verb", "registry"}, {"action", action}, {"images", images}, {"platforms", wanted.platforms}};
+  if (!wanted.name.empty()) request["name"] = wanted.name;
   auto got = ask_instance(global, request);
   if (!got) return give_up(got.error().message, got.error().code == errc::unreachable ? unreachable : failed);
-  if (*action == "prefetch" || *action == "verify") return follow(global, request, *got, as_json);
-  if (as_json) {
+  if (action == "prefetch" || action == "verify") return follow(global, request, *got, wanted.json);
+  if (wanted.json) {
     std::printf("%s\n", got->dump(2).c_str());
-  } else if (*action == "ls") {
+  } else if (action == "ls") {
     print_images(global, *got);
-  } else if (*action == "stat") {
+  } else if (action == "stat") {
     print_stat(global, *got);
-  } else if (*action == "gc") {
+  } else if (action == "gc") {
     std::printf("%s left the cache\n", format_size(number(*got, "bytes")).c_str());
   } else {
-    for (const auto& each : images) std::printf("%s %s\n", action->c_str(), in_words(each).c_str());
+    for (const auto& each : images) std::printf("%s %s\n", action.c_str(), in_words(each).c_str());
   }
   return ok;
+}
+
+} // namespace
+
+void add_registry(command_line& all) {
+  all.group("registry", "the registry proxy of a running instance: what its cache holds and how it does");
+  auto wanted = std::make_shared<registry_options>();
+  auto add = [&](const std::string& action, const std::string& operands,
+                 const std::string& help) -> CLI::App& {
+    auto& c = all.add("registry " + action, operands, help, [action, wanted](const global_options& global) {
+      return registry(global.for_output(), action, *wanted);
+    });
+    c.add_option("--name", wanted->name, "of one proxy, where the recipe has several")->option_text("NAME");
+    c.add_flag("--json", wanted->json, "everything, for programs");
+    return c;
+  };
+  auto take_images = [&](CLI::App& c) {
+    c.add_option("IMAGE", wanted->images, "");
+    c.add_option("--file", wanted->files,
+                 "images from there too: one a line, or Kubernetes manifests; \"-\": the standard input")
+        ->option_text("LIST")
+        ->allow_extra_args(false);
+  };
+  add("ls", "", "the images in the cache");
+  add("stat", "", "requests, bytes saved, quotas and troubles of each upstream");
+  add("gc", "", "lets go of what the cache's size does not allow, and of parts that expired");
+  add("verify", "", "reads everything and compares it with its digest");
+  auto& prefetch = add("prefetch", "IMAGE…", "fetches what will be needed while the upstream is away");
+  take_images(prefetch);
+  prefetch.add_option("--platform", wanted->platforms, "of images for several (default: the recipe's)")
+      ->option_text("OS/ARCH")
+      ->allow_extra_args(false);
+  take_images(add("pin", "IMAGE…", "keeps images whatever the limit says"));
+  take_images(add("unpin", "IMAGE…", "lets go of them"));
 }
 
 } // namespace netlab::lua::command

@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "command.h"
+#include "command_line.h"
 #include "instance.h"
 #include "netlab/units.h"
 #include "screen.h"
@@ -16,10 +16,7 @@ namespace {
 constexpr auto patience = std::chrono::seconds(30);
 constexpr auto pause = std::chrono::milliseconds(20);
 
-} // namespace
-
-int reload(const api&, const global_options& global, words w) {
-  if (auto extra = w.leftover({}); !extra.empty()) return usage_error(extra);
+int reload(const global_options& global) {
   auto before = ask_instance(global, {{"verb", "status"}});
   if (!before) {
     std::fprintf(stderr, "netlab: %s\n", before.error().message.c_str());
@@ -47,6 +44,13 @@ int reload(const api&, const global_options& global, words w) {
       return failed;
     }
   }
+}
+
+} // namespace
+
+void add_reload(command_line& all) {
+  all.add("reload", "", "a running instance reads its recipe anew; with a mistake in it, what runs goes on",
+          reload);
 }
 
 } // namespace netlab::lua::command

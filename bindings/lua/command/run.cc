@@ -7,23 +7,25 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "command.h"
+#include "command_line.h"
 #include "host/control.h"
 #include "host/host.h"
 #include "host/messages.h"
 #include "host/real_world.h"
 #include "host/recipe_check.h"
+#include "netlab/text.h"
 #include "screen.h"
 
 namespace netlab::lua::command {
 
 namespace {
 
-host_options options_for(const global_options& global, const std::string& file,
-                         std::vector<std::string> arguments) {
+// `words` are the recipe's file and its arguments.
+host_options options_for(const global_options& global, std::vector<std::string> words) {
   host_options out;
-  out.recipe = file;
-  out.arguments = std::move(arguments);
+  out.recipe = words.front();
+  words.erase(words.begin());
+  out.arguments = std::move(words);
   out.vm.jit = global.jit;
   out.control_path = global.control;
   return out;
@@ -74,16 +76,11 @@ int start_anew(const global_options& global) {
   return failed;
 }
 
-} // namespace
-
-int check(const api& a, const global_options& global, words w) {
-  auto file = w.take_next();
-  if (!file) return usage_error("check needs a recipe: netlab check FILE");
-  bool dump = w.take_switch("--dump");
+int check(const api& a, const global_options& global, std::vector<std::string> words, bool dump) {
   real_world world(2, global.log, global.level);
   host h(
       world.control(), [&world]() -> runtime& { return world.bytes(); }, a,
-      options_for(global, *file, w.rest()));
+      options_for(global, std::move(words)));
   h.load();
   if (h.early_exit) return *h.early_exit;
   h.link();
@@ -101,17 +98,14 @@ int check(const api& a, const global_options& global, words w) {
   }
   for (const auto& o : h.graph().objects())
     std::printf("%-16s %-20s %s\n", o->kind().c_str(), o->name().c_str(), o->where().to_string().c_str());
-  auto out = global;
-  out.colour = global.colour && ::isatty(1) == 1;
-  auto verdict = *file + " is good";
+  auto verdict = h.options().recipe + " is good";
   if (notes > 0) verdict += ", with " + counted(notes, "note");
-  std::printf("%s\n", paint(out, notes > 0 ? "33" : "32", verdict).c_str());
+  std::printf("%s\n", paint(global.for_output(), notes > 0 ? "33" : "32", verdict).c_str());
   return ok;
 }
 
-int run(const api& a, const global_options& global, words w) {
-  auto file = w.take_next();
-  if (!file) return usage_error("run needs a recipe: netlab run FILE");
+int run(const api& a, const global_options& global, std::vector<std::string> words) {
+  std::setvbuf(stdout, nullptr, _IOLBF, 0); // what a recipe prints shows at once, in a pipe and a journal too
   int code = ok;
   bool again = false;
   std::optional<real_world> running(std::in_place, 2, global.log, global.level);
@@ -119,7 +113,7 @@ int run(const api& a, const global_options& global, words w) {
   {
     host h(
         world.control(), [&world]() -> runtime& { return world.bytes(); }, a,
-        options_for(global, *file, w.rest()));
+        options_for(global, std::move(words)));
     h.load();
     if (h.early_exit) return *h.early_exit;
     h.link();
@@ -184,6 +178,49 @@ int run(const api& a, const global_options& global, words w) {
   }
   running.reset();
   return again ? start_anew(global) : code;
+}
+
+std::string needs_file(const std::vector<std::string>& words, const std::string& command) {
+  if (!words.empty() && !words[0].starts_with("-")) return {};
+  return command + " needs a recipe" +
+         (words.empty() ? ": netlab " + command + " FILE" : ", got \"" + printable(words[0]) + "\"");
+}
+
+// The options that the recipe's netlab.args declares.
+std::vector<option> options_of_recipe(const api& a, const std::string& file) {
+  host_options o;
+  o.recipe = file;
+  o.arguments_only = true;
+  real_world world(2, log_format::text, log_level::error);
+  host h(
+      world.control(), [&world]() -> runtime& { return world.bytes(); }, a, std::move(o));
+  h.load();
+  return h.declared_arguments;
+}
+
+} // namespace
+
+void add_run(command_line& all) {
+  auto options = [&all](const std::string& file) { return options_of_recipe(all.described(), file); };
+  all.add_recipe(
+      "run", "FILE [--opt value]…",
+      "runs a recipe; options after FILE belong to the recipe (FILE --help lists them)",
+      [&all](const global_options& global, std::vector<std::string> words) {
+        if (auto why = needs_file(words, "run"); !why.empty()) return usage_error(why);
+        return run(all.described(), global, std::move(words));
+      },
+      options);
+  auto dump = std::make_shared<bool>();
+  all.add_recipe(
+         "check", "FILE [--opt value]…", "reports every mistake of a recipe without binding or calling out",
+         [&all, dump](const global_options& global, std::vector<std::string> words) {
+           if (auto why = needs_file(words, "check"); !why.empty()) return usage_error(why);
+           // A look at the whole is an afterthought: it may stand at the end.
+           if (std::erase(words, "--dump") > 0) *dump = true;
+           return check(all.described(), global, std::move(words), *dump);
+         },
+         options)
+      .add_flag("--dump", *dump, "prints the resulting graph as JSON");
 }
 
 } // namespace netlab::lua::command

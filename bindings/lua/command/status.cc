@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "boots_table.h"
+#include "command_line.h"
 #include "instance.h"
 #include "screen.h"
 
@@ -64,38 +65,57 @@ void print_overview(const global_options& global, const json& status) {
   if (boots.size() > 1) std::printf("netlab status NODE tells the boot of one node, --boots all of them\n");
 }
 
-} // namespace
+struct status_options {
+  std::string node;
+  bool json = false, boots = false;
+};
 
-int status(const api&, const global_options& given, words w) {
-  auto global = given;
-  global.colour = global.colour && ::isatty(1) == 1;
-  bool as_json = w.take_switch("--json");
-  bool all_boots = w.take_switch("--boots");
-  auto node = w.take_next();
-  if (auto extra = w.leftover({"--json", "--boots"}); !extra.empty()) return usage_error(extra);
+int status(const global_options& global, const status_options& wanted) {
   auto got = ask_instance(global, {{"verb", "status"}});
   if (!got) {
     std::fprintf(stderr, "netlab: %s\n", got.error().message.c_str());
     return unreachable;
   }
   json request = {{"verb", "timeline"}};
-  if (node) request["node"] = *node;
+  if (!wanted.node.empty()) request["node"] = wanted.node;
   auto timeline = ask_instance(global, request);
   if (!timeline) {
     std::fprintf(stderr, "netlab: %s\n", timeline.error().message.c_str());
     return failed;
   }
   (*got)["boots"] = (*timeline)["boots"];
-  if (as_json) {
+  if (wanted.json) {
     std::printf("%s\n", got->dump(2).c_str());
     return ok;
   }
-  if (node || all_boots) {
+  if (!wanted.node.empty() || wanted.boots) {
     std::fputs(in_words((*timeline)["text"]).c_str(), stdout);
   } else {
     print_overview(global, *got);
   }
   return ok;
+}
+
+} // namespace
+
+void add_status(command_line& all) {
+  auto wanted = std::make_shared<status_options>();
+  auto& c =
+      all.add("status", "[NODE]",
+              "a running instance: services, nodes, the latest boot and every boot that stopped; with NODE "
+              "the boot of one node, step by step",
+              [wanted](const global_options& global) { return status(global.for_output(), *wanted); });
+  c.add_option("NODE", wanted->node, "");
+  c.add_flag("--boots", wanted->boots, "the boots of all nodes, step by step");
+  c.add_flag("--json", wanted->json, "everything, for programs");
+  all.operand_names(c, [](const global_options& global) {
+    std::vector<std::string> out;
+    auto got = ask_instance(global, {{"verb", "status"}});
+    if (!got || !got->contains("nodes")) return out;
+    for (const auto& n : (*got)["nodes"])
+      if (n.contains("name")) out.push_back(in_words(n["name"]));
+    return out;
+  });
 }
 
 } // namespace netlab::lua::command

@@ -2,7 +2,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "command.h"
+#include "command_line.h"
 #include "host/host.h"
 #include "host/real_world.h"
 #include "netlab/encoding.h"
@@ -142,21 +142,16 @@ private:
   timer turn_;
 };
 
-} // namespace
-
-int test(const api& a, const global_options& global, words w) {
-  auto junit_path = w.take_value("--junit");
-  bool jit = w.take_switch("--jit") || global.jit;
-  bool simulated = w.take_switch("--virtual-time");
+struct test_options {
   std::vector<std::string> files;
-  while (auto file = w.take_next()) files.push_back(*file);
-  if (auto extra = w.leftover({"--junit", "--jit", "--virtual-time"}); !extra.empty())
-    return usage_error(extra);
-  if (files.empty()) return usage_error("test needs a recipe test: netlab test FILE…");
+  std::string junit;
+  bool virtual_time = false;
+};
 
+int test(const api& a, const global_options& global, const test_options& wanted) {
   std::vector<outcome> all;
   std::printf("TAP version 13\n");
-  for (const auto& file : files) {
+  for (const auto& file : wanted.files) {
     auto add = [&](outcome o) {
       o.file = file;
       all.push_back(std::move(o));
@@ -167,11 +162,11 @@ int test(const api& a, const global_options& global, words w) {
       virtual_world simulation(world); // outlives the host
       host_options options;
       options.recipe = file;
-      options.vm.jit = jit;
+      options.vm.jit = global.jit;
       // In simulated runs everything shares the one thread that moves time.
       host h(
-          simulated ? simulation.world() : world.control(),
-          [&]() -> runtime& { return simulated ? simulation.world() : world.bytes(); }, a, options);
+          wanted.virtual_time ? simulation.world() : world.control(),
+          [&]() -> runtime& { return wanted.virtual_time ? simulation.world() : world.bytes(); }, a, options);
       h.on_control("test.result", [&](const json& r) -> result<json> {
         add({file, r.value("name", ""), r.value("problem", ""), r.value("seconds", 0.0),
              r.value("passed", false), r.value("skipped", false)});
@@ -196,7 +191,7 @@ int test(const api& a, const global_options& global, words w) {
         code = exit_code;
         world.loop().stop();
       });
-      if (simulated) world.loop().scheduler().post([&] { simulation.pump(h); });
+      if (wanted.virtual_time) world.loop().scheduler().post([&] { simulation.pump(h); });
       world.loop().run();
       world.stop_bytes();
       if (all.size() == before)
@@ -211,14 +206,26 @@ int test(const api& a, const global_options& global, words w) {
   std::size_t failures = 0;
   for (const auto& o : all) failures += !o.passed && !o.skipped;
   std::printf("# %zu passed, %zu failed\n", all.size() - failures, failures);
-  if (junit_path) {
+  if (!wanted.junit.empty()) {
     real_world world(2, global.log, global.level);
-    if (auto written = world.control().files.write(*junit_path, junit(all)); !written) {
+    if (auto written = world.control().files.write(wanted.junit, junit(all)); !written) {
       std::fprintf(stderr, "netlab: %s\n", written.error().message.c_str());
       return failed;
     }
   }
   return failures == 0 ? ok : failed;
+}
+
+} // namespace
+
+void add_test(command_line& all) {
+  auto wanted = std::make_shared<test_options>();
+  auto& c = all.add(
+      "test", "FILE…", "runs recipe tests; TAP on the standard output",
+      [&all, wanted](const global_options& global) { return test(all.described(), global, *wanted); });
+  c.add_option("FILE", wanted->files, "")->required();
+  c.add_option("--junit", wanted->junit, "writes the results there as JUnit's XML too")->option_text("OUT");
+  c.add_flag("--virtual-time", wanted->virtual_time, "does not wait for timers: time jumps to the next");
 }
 
 } // namespace netlab::lua::command

@@ -14,7 +14,7 @@
 #include <optional>
 
 #include "boots_table.h"
-#include "command.h"
+#include "command_line.h"
 #include "instance.h"
 #include "netlab/units.h"
 #include "screen.h"
@@ -167,23 +167,20 @@ std::string frame(const global_options& global, const json& status, const sums& 
   return all;
 }
 
-} // namespace
+struct top_options {
+  std::string interval = "2s";
+  long frames = 0; // 0: nobody said
+};
 
-int top_screen(const api&, const global_options& given, words w) {
+int top_screen(const global_options& given, const top_options& wanted) {
   auto global = given;
   bool terminal = ::isatty(0) == 1 && ::isatty(1) == 1;
   global.colour = global.colour && terminal;
-  auto interval = parse_duration(w.take_value("--interval").value_or("2s"));
+  auto interval = parse_duration(wanted.interval);
   if (!interval || *interval < std::chrono::milliseconds(100) || *interval > std::chrono::hours(1))
     return usage_error("--interval takes a duration from 100ms to 1h, such as 2s");
   // A file or a pipe gets one frame unless more are asked for; a terminal gets them until somebody leaves.
-  long frames = terminal ? -1 : 1;
-  if (auto text = w.take_value("--frames")) {
-    char* end = nullptr;
-    frames = std::strtol(text->c_str(), &end, 10);
-    if (*end != 0 || frames < 1) return usage_error("--frames takes a number from 1, got \"" + *text + "\"");
-  }
-  if (auto extra = w.leftover({"--interval", "--frames"}); !extra.empty()) return usage_error(extra);
+  long frames = wanted.frames > 0 ? wanted.frames : terminal ? -1 : 1;
 
   std::optional<full_screen> screen;
   sums before;
@@ -219,6 +216,21 @@ int top_screen(const api&, const global_options& given, words w) {
       ::poll(nullptr, 0, milliseconds);
     }
   }
+}
+
+} // namespace
+
+void add_top(command_line& all) {
+  auto wanted = std::make_shared<top_options>();
+  auto& c =
+      all.add("top", "",
+              "a running instance as it works: what every service does a second, and the nodes; q or Ctrl-C "
+              "ends it",
+              [wanted](const global_options& global) { return top_screen(global, *wanted); });
+  c.add_option("--interval", wanted->interval, "between two looks (default: 2s)")->option_text("TIME");
+  c.add_option("--frames", wanted->frames, "ends after so many (default: 1 into a file or a pipe)")
+      ->option_text("N")
+      ->check(CLI::Range(1, 1'000'000));
 }
 
 } // namespace netlab::lua::command

@@ -193,10 +193,8 @@ void dns_lua_hook::begin(const dns::hook_question& q,
                                       (outcome.frames.empty() ? "" : " (" + outcome.frames + ")")));
     lua_State* S = host_.machine().main();
     stack_guard inner(S);
-    outcome.values->push(S);
-    lua_rawgeti(S, -1, 1);
     duration delay{};
-    auto answer = read_hook_answer(S, lua_gettop(S), q, domain_, delay);
+    auto answer = read_hook_answer(S, t->push_values(S, 1), q, domain_, delay);
     if (!answer || delay <= duration{}) return reply(std::move(answer));
     auto wait = std::make_shared<timer>();
     *wait =

@@ -145,6 +145,11 @@ private:
 int args(call& c) {
   if (c.owner.now() != phase::declare) c.refuse("belongs at the recipe's top level");
   auto declared = read_options(c.L, 1, "args");
+  c.owner.declared_arguments = declared;
+  if (c.owner.options().arguments_only) {
+    c.owner.stop_declaring();
+    throw script_error("the options are known");
+  }
   word_reader reader(declared, c.owner.options().arguments);
   reader.read();
   if (reader.help) {

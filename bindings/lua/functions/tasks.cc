@@ -26,14 +26,8 @@ task_ptr task_at(call& c, int index) {
 int push_outcome(lua_State* L, const task& t) {
   const auto& outcome = t.outcome();
   if (!outcome.ok) return push_failure(L, outcome.failure);
-  outcome.values->push(L);
-  int values = lua_gettop(L);
-  lua_getfield(L, values, "n");
-  int count = static_cast<int>(lua_tointeger(L, -1));
-  lua_pop(L, 1);
-  need_stack(L, count + 1);
-  for (int i = 1; i <= count; ++i) lua_rawgeti(L, values, i);
-  return count;
+  t.push_values(L, outcome.count);
+  return outcome.count;
 }
 
 int task_wait(call& c) {

@@ -4,7 +4,7 @@
 #include <string_view>
 #include <vector>
 
-// The files that travel inside the binary: the Lua half of the API and the bundled plugins.
+// The files that travel inside the binary: the Lua half of the API, the bundled plugins, what shells read.
 namespace netlab::lua::bundle {
 
 struct file {

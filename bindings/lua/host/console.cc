@@ -1,5 +1,6 @@
 #include "host/console.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "host/handle.h"
@@ -143,16 +144,10 @@ result<json> console::look(std::uint64_t number) {
 json console::values_of(const task& t) {
   lua_State* L = host_.machine().main();
   stack_guard guard(L);
-  t.outcome().values->push(L);
-  int table = lua_gettop(L);
-  lua_getfield(L, table, "n");
-  auto count = static_cast<int>(lua_tointeger(L, -1));
+  int count = std::min(t.outcome().count, 100);
+  int first = t.push_values(L, count);
   json out = json::array();
-  for (int i = 1; i <= count && i <= 100; ++i) {
-    lua_rawgeti(L, table, i);
-    out.push_back(as_literal(L, lua_gettop(L)));
-    lua_pop(L, 1);
-  }
+  for (int i = 0; i < count; ++i) out.push_back(as_literal(L, first + i));
   return out;
 }
 

@@ -266,9 +266,7 @@ void host::run(std::function<void(int)> on_end) {
       } else {
         lua_State* S = vm_->main();
         stack_guard guard(S);
-        outcome.values->push(S);
-        lua_rawgeti(S, -1, 1);
-        lua_rawgeti(S, -2, 2);
+        t->push_values(S, 2);
         if (lua_type(S, -2) == LUA_TNUMBER)
           exit_code_ = static_cast<int>(lua_tointeger(S, -2)) & 0xff;
         else if (lua_isboolean(S, -2))

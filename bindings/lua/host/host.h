@@ -28,7 +28,8 @@ struct host_options {
   std::string recipe;                 // path as the user gave it
   std::vector<std::string> arguments; // of the recipe
   vm_options vm;
-  std::string control_path; // of the control socket; empty: in the state folder or the runtime folder
+  std::string control_path;    // of the control socket; empty: in the state folder or the runtime folder
+  bool arguments_only = false; // the top level ends where netlab.args has declared its options
 };
 
 // A verb of the control socket: gets the request, answers with data.
@@ -112,6 +113,8 @@ public:
   int exit_code() const { return exit_code_; }
   // Set by netlab.args when it has printed its help: the run ends with this code.
   std::optional<int> early_exit;
+  // What netlab.args declares, in its order.
+  std::vector<option> declared_arguments;
   // The error that ends the top level next is no news: its reason is reported already.
   void stop_declaring() { stopped_declaring_ = true; }
   json status();

@@ -18,6 +18,15 @@ void waker::fail(const error& e) const {
   owner_->wake(task_, number_, [e](lua_State* L) { return push_failure(L, e); });
 }
 
+int task::push_values(lua_State* L, int count) const {
+  need_stack(L, count + 1);
+  outcome_.values->push(L);
+  int first = lua_gettop(L);
+  for (int i = 1; i <= count; ++i) lua_rawgeti(L, first, i);
+  lua_remove(L, first);
+  return first;
+}
+
 tasks::tasks(vm& machine, netlab::scheduler& scheduler) : vm_(machine), scheduler_(scheduler) {}
 
 tasks::~tasks() {
@@ -135,12 +144,11 @@ void tasks::run(task_ptr t, int arguments) {
     release(t, false);
   } else if (status == 0) {
     int count = lua_gettop(co);
-    lua_createtable(co, count, 1);
+    lua_createtable(co, count, 0);
     lua_insert(co, 1);
     for (int i = count; i >= 1; --i) lua_rawseti(co, 1, i);
-    lua_pushinteger(co, count);
-    lua_setfield(co, 1, "n");
     t->outcome_.ok = true;
+    t->outcome_.count = count;
     t->outcome_.values = std::make_shared<reference>(co);
     release(t, true);
   } else {

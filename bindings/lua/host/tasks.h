@@ -23,7 +23,8 @@ public:
     bool ok = false;
     error failure;           // when not ok
     std::string frames;      // where it failed
-    shared_reference values; // when ok: a table { n = count, … }
+    int count = 0;           // of the values, when ok
+    shared_reference values; // a table of them
   };
 
   const std::string& name() const { return name_; }
@@ -32,6 +33,9 @@ public:
   bool finished() const { return state_ == state::finished; }
   bool cancelled() const { return cancelled_; }
   const result_values& outcome() const { return outcome_; }
+  // Pushes the first `count` values of an outcome that is ok, nil for what was not returned; the index of the
+  // first.
+  int push_values(lua_State* L, int count) const;
   // What it waits for ("http.get https://…"), empty when it runs.
   const std::string& waits_for() const { return waits_for_; }
 

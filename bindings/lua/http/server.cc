@@ -97,11 +97,7 @@ void ask_recipe(host& h, const shared_reference& fn, const std::string& name,
                           std::string("the recipe's handler failed; see netlab's log\n")});
     lua_State* S = h.machine().main();
     stack_guard inner(S);
-    outcome.values->push(S);
-    int table = lua_gettop(S);
-    lua_rawgeti(S, table, 1);
-    lua_rawgeti(S, table, 2);
-    held->reply(read_reply(S, table + 1));
+    held->reply(read_reply(S, t->push_values(S, 2)));
   });
 }
 

@@ -22,10 +22,7 @@ result<void> registry_service::check(host& h) {
   settings.folder = h.state_path(cache);
   for (const auto& text : prefetched) {
     auto image = oci::parse_image(text);
-    auto is_it = [&](const std::string& name) { return image && glob_match(name, image->registry); };
-    if (std::none_of(settings.upstreams.begin(), settings.upstreams.end(),
-                     [&](const auto& u) { return is_it(u.name); }) &&
-        std::none_of(settings.allow.begin(), settings.allow.end(), is_it))
+    if (!image || !registry::served_as(settings, image->registry))
       return fail(errc::invalid, printable(text) + " is of no registry of this proxy", "prefetch");
   }
   return registry::check(settings);
@@ -266,12 +263,9 @@ std::vector<endpoint> endpoints_of(const listen_list& all) {
 }
 
 result<registry::upstream_config> read_upstream(host& h, const std::string& name, const options& o) {
-  registry::upstream_config u;
+  auto u = registry::default_upstream(name);
   auto where = "upstreams." + name;
-  u.name = name;
-  u.library = name == "docker.io";
-  u.url = o.maybe<std::string>("url").value_or(
-      "https://" + (name == "docker.io" ? std::string("registry-1.docker.io") : name));
+  if (auto url = o.maybe<std::string>("url")) u.url = *url;
   if (auto listen = o.maybe<listen_list>("listen")) u.listen = endpoints_of(*listen);
   u.tags = o.get<duration>("tags");
   u.latest = o.maybe<duration>("latest").value_or(std::min<duration>(u.tags, std::chrono::minutes(1)));
@@ -458,7 +452,7 @@ void bind_registry(api& a) {
        "What nodes need to know to pull through a proxy. Of the result, `containerd` has the texts of "
        "hosts.toml files by their path below config_path, `talos` a machine config patch, "
        "`talos_documents` RegistryMirrorConfig documents for Talos 1.12 and later, `docker` the text of "
-       "/etc/docker/daemon.json, which knows docker.io only, and `urls` the address by registry.",
+       "/etc/docker/daemon.json, which can have a mirror of docker.io only, and `urls` the address by registry.",
        {{"proxy", "registry.proxy", ""}, {"options?", "table", ""}},
        {{"mirrors", "table", "{ urls, containerd, talos, talos_documents, docker }"}},
        false,

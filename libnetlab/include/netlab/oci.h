@@ -21,6 +21,11 @@ bool is_repository(std::string_view name);
 bool is_tag(std::string_view tag);
 // "ghcr.io", "10.0.0.1:5000", "[fd00::1]:5000".
 bool is_host(std::string_view host);
+// The name by which a registry is known: "docker.io" for "index.docker.io" and "registry-1.docker.io", which
+// are Docker's own spellings of its registry; any other as it is.
+std::string_view registry_name(std::string_view registry);
+// The host that answers for it: "registry-1.docker.io" for "docker.io"; of any other, its name.
+std::string_view api_host(std::string_view registry);
 // "sha256:<64 digits>" or "sha512:<128 digits>". errc::invalid for anything else.
 result<checksum> parse_digest(std::string_view text);
 

@@ -41,6 +41,9 @@ struct upstream_config {
   bool library = false;             // names of one component live under "library/", as on Docker Hub
 };
 
+// A registry that only its name is known of: its public API, by HTTPS.
+upstream_config default_upstream(std::string name);
+
 // One client's pull of one image, told when it has rested for a moment.
 struct pull {
   ip_address client;
@@ -66,6 +69,9 @@ struct proxy_config {
 };
 // What is wrong with it, before anything is bound.
 result<void> check(const proxy_config& config);
+// The name of the upstream that a registry is served by, or would be when it is asked for: of `upstreams`, or
+// one that `allow` lets in. Nothing: it is refused. Docker's own spellings of its registry mean the same.
+std::optional<std::string> served_as(const proxy_config& config, std::string_view registry);
 
 // How one upstream stands.
 struct upstream_state {
@@ -154,7 +160,8 @@ std::map<std::string, std::string> containerd_hosts(const std::vector<mirror>& m
 // Talos: a patch with machine.registries.mirrors, and the documents of 1.12 and later.
 std::string talos_registries(const std::vector<mirror>& mirrors);
 std::string talos_mirror_documents(const std::vector<mirror>& mirrors);
-// /etc/docker/daemon.json, which knows mirrors of docker.io only; empty without one.
+// /etc/docker/daemon.json: the mirror of docker.io, the only registry that Docker takes one for, and every
+// port without TLS. Empty when there is neither.
 std::string docker_daemon_json(const std::vector<mirror>& mirrors);
 
 // Images that a text names: a list with one a line (talosctl image default), or the "image:" fields of

@@ -51,10 +51,18 @@ std::string host_of(const std::string& url) {
   return url.substr(start, url.find('/', start) - start);
 }
 
+// The Host field as it is sent: without the port that the scheme has anyway.
+std::string host_field(const std::string& url) {
+  auto host = host_of(url);
+  std::string_view port = url.starts_with("https://") ? ":443" : ":80";
+  if (host.ends_with(port)) host.resize(host.size() - port.size());
+  return host;
+}
+
 struct next_page {
   json input; // members to add
 };
-std::optional<next_page> find_next(const json& answer) {
+std::optional<next_page> find_next(const std::string& action, const json& answer) {
   auto text = [&](const char* key) -> std::string {
     auto it = answer.find(key);
     return it != answer.end() && it->is_string() ? it->get<std::string>() : std::string();
@@ -62,9 +70,13 @@ std::optional<next_page> find_next(const json& answer) {
   static constexpr std::pair<const char*, const char*> tokens[] = {
       {"next_token", "next_token"},
       {"next_page_token", "next_page_token"},
-      {"next_continuation_token", "continuation_token"}};
+      {"next_continuation_token", "continuation_token"},
+      {"next_marker", "marker"}};
   for (const auto& [from, to] : tokens)
     if (auto token = text(from); !token.empty()) return next_page{{{to, token}}};
+  // The next page's token here, that of this page in every other list of S3.
+  if (auto token = text("continuation_token"); action == "ListBuckets" && !token.empty())
+    return next_page{{{"continuation_token", token}}};
   auto more = answer.find("is_truncated");
   if (more == answer.end() || !more->is_boolean() || !more->get<bool>()) return std::nullopt;
   if (auto key = text("next_key_marker"); !key.empty()) {
@@ -72,8 +84,7 @@ std::optional<next_page> find_next(const json& answer) {
     if (auto id = text("next_version_id_marker"); !id.empty()) out.input["version_id_marker"] = id;
     return out;
   }
-  for (const char* key : {"next_marker", "marker"})
-    if (auto marker = text(key); !marker.empty()) return next_page{{{"marker", marker}}};
+  if (auto marker = text("marker"); !marker.empty()) return next_page{{{"marker", marker}}};
   return std::nullopt;
 }
 
@@ -89,12 +100,15 @@ void join_pages(json& all, json page) {
     else
       there = std::move(value);
   }
-  for (const char* key :
-       {"next_token", "next_page_token", "next_continuation_token", "marker", "next_marker"})
+  for (const char* key : {"next_token", "next_page_token", "next_continuation_token", "continuation_token",
+                          "marker", "next_marker"})
     if (!page.contains(key)) all.erase(key);
 }
 
 class client_impl;
+
+// A machine without a way to AWS is told so in seconds; a request that arrived has more patience.
+constexpr int unsent_attempts = 5;
 
 // One call, from its credentials to its last page.
 class flight final : public std::enable_shared_from_this<flight> {
@@ -123,6 +137,9 @@ private:
   http_request signed_request(const wire_request& w);
   std::string title() const { return call_.service + " " + action_ + " in " + region_; }
   std::string without_secrets(std::string text) const;
+  std::string tried() const {
+    return attempt_ > 1 ? " (after " + std::to_string(attempt_) + " attempts)" : std::string();
+  }
 
   std::weak_ptr<client_impl*> owner_;
   call call_;
@@ -336,7 +353,7 @@ http_request flight::signed_request(const wire_request& w) {
   if (!used_.session_token.empty()) extra.emplace_back("x-amz-security-token", used_.session_token);
   if (service_->protocol == protocol::rest_xml) extra.emplace_back("x-amz-content-sha256", s.payload_hash);
   for (auto& h : extra) out.headers.push_back(std::move(h));
-  s.headers = {{"host", host_of(out.url)}};
+  s.headers = {{"host", host_field(out.url)}};
   for (const auto& [name, value] : out.headers)
     if (name != "User-Agent") s.headers.emplace_back(name, value);
   signature_scope scope{used_.access_key, used_.secret_key, endpoint_.signing_region, service_->signing, now};
@@ -383,9 +400,12 @@ void flight::answered(result<http_response> got) {
                   code == errc::denied || code == errc::invalid || code == errc::unsupported;
     bool hopeless =
         code == errc::denied || code == errc::invalid || code == errc::unsupported || code == errc::limit;
-    if (!hopeless && attempt_ < c.options.attempts && (unsent || repeatable_))
-      return again(got.error().message, false);
-    return fail_with(code, got.error().message, "", 0, "", !unsent);
+    int attempts = unsent ? std::min(c.options.attempts, unsent_attempts) : c.options.attempts;
+    if (!hopeless && attempt_ < attempts && (unsent || repeatable_)) return again(got.error().message, false);
+    auto text = got.error().message;
+    if (code == errc::not_found && !endpoint_.custom)
+      text += "; is " + region_ + " a region of AWS, and does this machine reach the internet?";
+    return fail_with(code, text + tried(), "", 0, "", !unsent);
   }
   if (got->status >= 200 && got->status < 300) {
     c.pace.answered(api_, c.world_.clock.now());
@@ -397,7 +417,7 @@ void flight::answered(result<http_response> got) {
 void flight::succeeded(const http_response& r) {
   auto answer = decode(*service_, action_, r);
   if (!answer) return fail_with(answer.error().code, answer.error().message, "", r.status, "", !repeatable_);
-  auto next = find_next(*answer);
+  auto next = find_next(action_, *answer);
   join_pages(joined_, std::move(*answer));
   ++page_;
   if (!next || page_ >= call_.pages) return finish(std::move(joined_));
@@ -453,8 +473,7 @@ void flight::refused(const http_response& r) {
       words += "; region " + region_ + " is not enabled in this account";
     }
   }
-  if (attempt_ > 1) words += " (after " + std::to_string(attempt_) + " attempts)";
-  fail_with(code, words, e.code, r.status, e.request_id, ambiguous);
+  fail_with(code, words + tried(), e.code, r.status, e.request_id, ambiguous);
 }
 
 } // namespace

@@ -43,7 +43,7 @@ public:
       if (kind == service_shape::kind::flat_list) {
         if (!out.contains(name)) out[name] = json::array();
         out[name].push_back(value(child, wire, service_shape::kind::text, depth + 1));
-      } else if (s_.is_map({}, depth == 0 ? std::string(parent) : snake_case(parent), name)) {
+      } else if (depth == 0 ? s_.is_map(parent, {}, name) : s_.is_map({}, parent, name)) {
         out[name] = map(child, depth + 1);
       } else {
         out[name] = value(child, wire, kind, depth + 1);

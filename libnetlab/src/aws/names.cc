@@ -608,6 +608,23 @@ ListAccounts|GET|/assignment/accounts Logout|POST|/logout
 @headers access_token=x-amz-sso_bearer_token
 @queries account_id=account_id max_results=max_result next_token=next_token role_name=role_name
 )"},
+    {"elbv2", R"(
+@protocol query
+@version 2015-12-01
+@endpoint elasticloadbalancing
+@actions describe_ssl_policies=DescribeSSLPolicies
+@maps authentication_request_extra_params
+@booleans Enabled HealthCheckEnabled IgnoreClientCertificateExpiry IsDefault UseExistingClientSecret
+@numbers CapacityUnits DecreaseRequestsRemaining DurationSeconds EffectiveCapacityUnits HealthCheckIntervalSeconds
+HealthCheckTimeoutSeconds HealthyThresholdCount NumberOfCaCertificates NumberOfRevokedEntries Order Port RevocationId
+SessionTimeout TargetControlPort TotalRevokedEntries UnhealthyThresholdCount Weight Ciphers.Priority
+@lists Actions AdditionalClaims AlpnPolicy Attributes AvailabilityZones CapacityReservationState Certificates Ciphers
+Conditions DefaultActions Limits Listeners LoadBalancerAddresses LoadBalancerArns LoadBalancers RegexValues Rewrites
+Rules SecurityGroupIds SecurityGroups SourceNatIpv6Prefixes SslPolicies SslProtocols SupportedLoadBalancerTypes
+TagDescriptions Tags TargetGroups TargetHealthDescriptions Transforms TrustStoreAssociations TrustStoreRevocations
+TrustStores Values
+@texts RedirectConfig.Port
+)"},
   };
   return all;
 }

@@ -88,6 +88,7 @@ namespace {
 std::string service_id(const std::string& name) {
   if (name == "autoscaling") return "auto_scaling";
   if (name == "ce") return "cost_explorer";
+  if (name == "elbv2") return "elastic_load_balancing_v2";
   return name;
 }
 

@@ -111,7 +111,7 @@ const std::string* service_shape::find(const words& in, std::string_view action,
 
 bool service_shape::is_map(std::string_view action, std::string_view parent, std::string_view key) const {
   if (!map_keys_.contains(std::string(key))) return false;
-  const auto* found = find(maps_, action, parent, key);
+  const auto* found = find(maps_, action, snake_case(parent), key);
   return found && *found != "=";
 }
 

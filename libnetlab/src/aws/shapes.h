@@ -39,7 +39,9 @@ public:
   bool flat_input(std::string_view key) const;
   std::string token_member(std::string_view action) const; // the idempotency token's snake name; empty: none
   // Members by their snake_case names, in the member that holds them or, at the top, in the action: maps,
-  // whose keys are no members' names, and structures that are called as lists are elsewhere.
+  // whose keys are no members' names, and structures that are called as lists are elsewhere. What is_map is
+  // given as `parent` may be the name on the wire as well: every element of an answer asks it, and for nearly
+  // all of them the key says no.
   bool is_map(std::string_view action, std::string_view parent, std::string_view key) const;
   bool is_structure(std::string_view action, std::string_view parent, std::string_view key) const;
 

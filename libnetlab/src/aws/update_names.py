@@ -12,7 +12,7 @@ import re
 import sys
 import textwrap
 
-SERVICES = ["ec2", "autoscaling", "iam", "sts", "s3", "ce", "freetier", "pricing", "budgets", "scheduler", "ssm", "sso"]
+SERVICES = ["ec2", "autoscaling", "iam", "sts", "s3", "ce", "freetier", "pricing", "budgets", "scheduler", "ssm", "sso", "elbv2"]
 
 FIRST, END, SPECIAL = re.compile("(.)([A-Z][a-z]+)"), re.compile("([a-z0-9])([A-Z])"), re.compile("[A-Z]{2,}s$")
 

@@ -8,8 +8,7 @@ namespace netlab::fetch {
 bool is_oci_url(std::string_view url) { return url.starts_with("oci://") || url.starts_with("oci+http://"); }
 
 std::string oci_reference::base_url() const {
-  return (tls ? "https://" : "http://") + (host == "docker.io" ? "registry-1.docker.io" : host) + "/v2/" +
-         repository;
+  return (tls ? "https://" : "http://") + std::string(oci::api_host(host)) + "/v2/" + repository;
 }
 
 result<oci_reference> parse_oci_url(std::string_view url) {

@@ -48,6 +48,15 @@ std::string image_name::to_string() const {
   return registry + "/" + repository + (reference.find(':') == std::string::npos ? ":" : "@") + reference;
 }
 
+std::string_view registry_name(std::string_view registry) {
+  bool docker = registry == "index.docker.io" || registry == "registry-1.docker.io";
+  return docker ? "docker.io" : registry;
+}
+
+std::string_view api_host(std::string_view registry) {
+  return registry_name(registry) == "docker.io" ? "registry-1.docker.io" : registry;
+}
+
 result<image_name> parse_image(std::string_view text) {
   auto bad = [&](const std::string& why) {
     return fail(errc::invalid,
@@ -75,9 +84,8 @@ result<image_name> parse_image(std::string_view text) {
   auto first = rest.substr(0, rest.find('/'));
   bool host = first.size() < rest.size() &&
               (first.find_first_of(".:") != std::string_view::npos || first == "localhost");
-  out.registry = host ? std::string(first) : "docker.io";
+  out.registry = host ? registry_name(first) : "docker.io";
   if (host) rest.remove_prefix(first.size() + 1);
-  if (out.registry == "index.docker.io" || out.registry == "registry-1.docker.io") out.registry = "docker.io";
   if (!is_host(out.registry) || !is_repository(rest)) return bad("has a malformed name");
   out.repository = rest;
   if (out.registry == "docker.io" && rest.find('/') == std::string_view::npos)

@@ -65,6 +65,7 @@ std::shared_ptr<fill> proxy::impl::want_blob(upstream& from, const std::string& 
 // Answers once the blob's size is known, from then on as it grows.
 void proxy::impl::follow(const question_ptr& q, const std::shared_ptr<fill>& f, bool joined) {
   using phase = fill::phase;
+  f->join();
   // Who joins costs the upstream nothing.
   (joined ? count.blob_hits : count.blob_misses).add();
   struct step {
@@ -76,6 +77,7 @@ void proxy::impl::follow(const question_ptr& q, const std::shared_ptr<fill>& f, 
         return;
       }
       if (f->state() == phase::failed) {
+        f->leave();
         p.journal.end(q->call->client.address, q->image, {0, false, false, f->failure().message},
                       p.world.clock.now());
         int status = f->status() != 0 ? f->status() : f->failure().code == errc::timeout ? 504 : 502;
@@ -92,8 +94,11 @@ void proxy::impl::follow(const question_ptr& q, const std::shared_ptr<fill>& f, 
       else
         out.body = std::make_shared<fill_body>(f);
       bool hit = f->imported() || (joined && f->state() != phase::no_room);
-      out.on_done = [late = p.weak_from_this(), q, hit](const transfer_report& r) {
-        if (auto self = late.lock()) self->ended(q, r, hit);
+      out.on_done = [late = p.weak_from_this(), q, f, hit](const transfer_report& r) {
+        auto self = late.lock();
+        if (!self) return;
+        f->leave();
+        self->ended(q, r, hit);
       };
       q->call->reply(std::move(out));
     }

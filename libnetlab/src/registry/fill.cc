@@ -17,6 +17,7 @@ namespace {
 constexpr std::uint64_t withheld = 64u << 10; // the last bytes of what is not known to be right yet
 constexpr int most_breaks = 6;                // of the connection, one after the other without a byte between
 constexpr duration pause_after_break = std::chrono::milliseconds(250);
+constexpr std::uint64_t unannounced = 1u << 20;   // claimed at a time for a blob of unknown size
 constexpr std::size_t straight_window = 1u << 20; // held for a client that is slower than the upstream
 
 } // namespace
@@ -24,10 +25,6 @@ constexpr std::size_t straight_window = 1u << 20; // held for a client that is s
 fill::fill(const runtime& world, store& into, upstream& from, std::string repository, std::string digest)
     : world_(world), store_(into), from_(from), repository_(std::move(repository)),
       digest_(std::move(digest)), expected_(*oci::parse_digest(digest_)) {}
-
-fill::~fill() {
-  if (reserved_ > 0) store_.unreserve(reserved_);
-}
 
 void fill::start(std::function<void(const std::shared_ptr<fill>&)> ended) {
   ended_ = std::move(ended);
@@ -53,6 +50,27 @@ std::uint64_t fill::readable() const {
   if (phase_ == phase::whole) return size_;
   if (phase_ != phase::growing || !part_) return 0;
   return std::min(part_->bytes(), size_ - std::min(size_, withheld));
+}
+
+void fill::join() {
+  ++readers_;
+  hold();
+}
+
+void fill::leave() {
+  if (--readers_ == 0 && std::exchange(holding_, false)) store_.index().release(digest_);
+}
+
+void fill::hold() {
+  if (phase_ != phase::whole || readers_ == 0 || std::exchange(holding_, true)) return;
+  store_.index().hold(digest_);
+}
+
+bool fill::claim(std::uint64_t end) {
+  if (size_ > 0) return store_.claim(*room_, size_);
+  // An upstream that does not say how much will come: some at a time.
+  return store_.claim(*room_, (end + unannounced - 1) / unannounced * unannounced) ||
+         store_.claim(*room_, end);
 }
 
 void fill::set(phase to) {
@@ -97,16 +115,17 @@ bool fill::take_head(int status, const http_headers& headers) {
   // An upstream without ranges sends everything again: what is here of it stays, because readers are beyond
   // it.
   skip_ = verdict_.what == action::begin ? part_->bytes() : 0;
-  if (size_ > part_->bytes() && reserved_ == 0) {
-    if (!store_.make_room(size_ - part_->bytes())) {
-      trouble_ = error{errc::limit, "there is no room for " + format_size(size_), "part.room"};
-      return false;
-    }
-    reserved_ = size_ - part_->bytes();
-    store_.reserve(reserved_);
+  if (!claim(part_->bytes())) {
+    trouble_ = error{errc::limit, "there is no room for " + format_size(size_), "part.room"};
+    return false;
   }
   if (phase_ == phase::asking && size_ > 0) set(phase::growing);
   return true;
+}
+
+result<void> fill::start_over() {
+  room_->written = 0;
+  return part_->open(false, sha512());
 }
 
 void fill::take(byte_view bytes) {
@@ -117,9 +136,13 @@ void fill::take(byte_view bytes) {
   if (bytes.empty()) return;
   if (size_ != 0 && part_->bytes() + bytes.size() > size_) {
     trouble_ = error{errc::protocol, "it sends more than it announced", "registry.fill"};
+  } else if (!claim(part_->bytes() + bytes.size())) {
+    trouble_ =
+        error{errc::limit, "there is no room for more than " + format_size(part_->bytes()), "part.room"};
   } else if (auto ok = part_->write(bytes); !ok) {
     trouble_ = ok.error();
   } else {
+    room_->written = part_->bytes();
     tell();
   }
   if (!trouble_) return;
@@ -136,7 +159,7 @@ void fill::take(byte_view bytes) {
 // The disk, or an upstream that sends nonsense: what is here of the blob is of no use.
 bool fill::give_up() {
   part_->close();
-  ::unlink(store_.part_path(digest_).c_str());
+  ::unlink(part_->path().c_str());
   auto what = from_.config().name + "/" + repository_ + "@" + digest_ + ": " + trouble_->message;
   bool room = trouble_->code == errc::limit || trouble_->op.starts_with("part.");
   if (!room || size_ == 0) {
@@ -150,9 +173,16 @@ bool fill::give_up() {
 }
 
 void fill::conclude() {
-  store_.unreserve(std::exchange(reserved_, 0));
   if (phase_ != phase::whole) part_.reset();
+  if (auto* room = std::exchange(room_, nullptr)) store_.rest_part(*room);
   if (auto fn = std::exchange(ended_, nullptr)) fn(shared_from_this());
+  tell();
+}
+
+void fill::become_whole() {
+  phase_ = phase::whole;
+  store_.part_is_blob(*std::exchange(room_, nullptr), digest_, size_);
+  hold();
   tell();
 }
 
@@ -161,7 +191,10 @@ task<bool> fill::import_it() {
   if (folder.empty()) co_return false;
   auto there = imported_blob(world_.files, folder, digest_);
   if (there.empty()) co_return false;
-  auto beside = store_.part_path(digest_) + ".import";
+  // Beside the beginning that an upstream may have sent.
+  auto source = world_.files.info(there);
+  if (!source || !store_.claim(*room_, room_->written + source->size)) co_return false;
+  auto beside = store_.part_path(room_->name) + ".import";
   auto size = std::make_shared<std::uint64_t>(0);
   // The name tells the size, which is known when all of it has been read.
   disk_worker::job bring_in = [&files = world_.files, &into = store_, there, beside, digest = digest_,
@@ -171,8 +204,10 @@ task<bool> fill::import_it() {
     *size = *got;
     auto to = into.blob_path(digest, *got);
     if (auto ok = files.make_folders(to.substr(0, to.rfind('/')), 0750); !ok) return ok;
-    if (::rename(beside.c_str(), to.c_str()) != 0) return system_fail(errno, to, "registry.import");
-    return {};
+    if (::rename(beside.c_str(), to.c_str()) == 0) return {};
+    auto failed = system_fail(errno, to, "registry.import");
+    ::unlink(beside.c_str());
+    return failed;
   };
   on_disk bringing(store_.worker(), std::move(bring_in));
   auto placed = co_await bringing;
@@ -184,22 +219,21 @@ task<bool> fill::import_it() {
   if (!file) co_return false;
   file_ = *file;
   size_ = *size;
-  store_.blob_added(digest_, size_);
   imported_ = true;
-  set(phase::whole);
+  become_whole();
   co_return true;
 }
 
 task<bool> fill::run() {
+  room_ = &store_.take_part(store::part_name(digest_));
   auto importing = import_it();
   auto imported = co_await importing;
   if (imported) co_return true;
   using action = transfer_verdict::action;
-  bool sha512 = expected_.algorithm == digest_algorithm::sha512;
-  auto path = store_.part_path(digest_);
+  auto path = store_.part_path(room_->name);
   part_ = std::make_shared<part_file>(path, 0);
   // What an earlier process left is read here as well, for its digest.
-  disk_worker::job open = [part = part_, sha512] { return part->open(true, sha512); };
+  disk_worker::job open = [part = part_, longer = sha512()] { return part->open(true, longer); };
   on_disk opening(store_.worker(), std::move(open));
   auto opened = co_await opening;
   if (opened) {
@@ -245,11 +279,11 @@ task<bool> fill::run() {
     if (whole) {
       size_ = part_->bytes();
       auto found = part_->finish();
-      bool right = (sha512 ? *found.sha512 : found.sha256) == expected_;
+      bool right = (sha512() ? *found.sha512 : found.sha256) == expected_;
       if (!right && resumed && !anew) {
         // The disk kept something else than what was written to it before: once more from the beginning.
         anew = true;
-        if (auto again = part_->open(false, sha512); !again) co_return fail_with(again.error());
+        if (auto again = start_over(); !again) co_return fail_with(again.error());
         if (phase_ == phase::growing)
           co_return fail_with({errc::conflict, "its beginning was damaged", "registry.fill"});
         continue;
@@ -257,7 +291,7 @@ task<bool> fill::run() {
       if (!right) {
         part_->close();
         ::unlink(path.c_str());
-        auto is = (sha512 ? *found.sha512 : found.sha256).to_string();
+        auto is = (sha512() ? *found.sha512 : found.sha256).to_string();
         world_.log(msg_wrong_digest,
                    from_.config().name + "/" + repository_ + " sends " + is + " for " + digest_ +
                        "; it was not served to its end",
@@ -278,14 +312,12 @@ task<bool> fill::run() {
         world_.log(msg_disk_trouble, digest_ + ": " + placed.error().message);
         co_return fail_with(placed.error());
       }
-      store_.unreserve(std::exchange(reserved_, 0));
-      store_.blob_added(digest_, size_);
-      set(phase::whole);
+      become_whole();
       co_return true;
     }
     if (verdict_.what == action::ask_again) {
       if (std::exchange(anew, true)) co_return fail_with({errc::protocol, verdict_.failure, "registry.fill"});
-      if (auto again = part_->open(false, sha512); !again) co_return fail_with(again.error());
+      if (auto again = start_over(); !again) co_return fail_with(again.error());
       continue;
     }
     if (got && got->status >= 400) {

@@ -18,7 +18,6 @@ namespace netlab::registry {
 class fill : public std::enable_shared_from_this<fill> {
 public:
   fill(const runtime& world, store& into, upstream& from, std::string repository, std::string digest);
-  ~fill();
 
   // `ended` runs once, when nobody can join any more. Not inside start().
   void start(std::function<void(const std::shared_ptr<fill>&)> ended);
@@ -47,6 +46,10 @@ public:
   const std::string& repository() const { return repository_; }
   upstream& from() { return from_; }
 
+  // Who reads along holds the blob, so that it is not evicted while it is still read.
+  void join();
+  void leave();
+
   // Runs `fn` once, in a later turn, when there is more to read or the phase has changed.
   void wait(std::function<void()> fn) { waiting_.push_back(std::move(fn)); }
 
@@ -56,11 +59,18 @@ private:
   task<bool> import_it();
   bool take_head(int status, const http_headers& headers);
   void take(byte_view bytes);
+  bool sha512() const { return expected_.algorithm == digest_algorithm::sha512; }
+  // The part is of no use: it is emptied.
+  result<void> start_over();
   void set(phase to);
   void tell();
   bool fail_with(error why, int status = 0);
   bool give_up();
   void conclude();
+  void become_whole();
+  void hold();
+  // Room for the body up to that byte.
+  bool claim(std::uint64_t end);
 
   const runtime& world_;
   store& store_;
@@ -68,7 +78,10 @@ private:
   std::string repository_, digest_;
   checksum expected_;
   phase phase_ = phase::asking;
-  std::uint64_t size_ = 0, reserved_ = 0;
+  std::uint64_t size_ = 0;
+  parts::part* room_ = nullptr; // what it writes to; null before the run and after it
+  std::size_t readers_ = 0;
+  bool holding_ = false;
   std::uint64_t skip_ = 0; // bytes of the answer that are here already
   error failure_;
   int status_ = 0;

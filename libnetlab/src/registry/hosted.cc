@@ -55,7 +55,7 @@ std::shared_ptr<http_sink> proxy::impl::sink_of(const door& at, const http_reque
   if (auto range = head.header("content-range"); !range.empty() && start_of(range) != found->file->bytes())
     return nullptr;
   found->used = world.clock.now();
-  return uploads::sink(found);
+  return incoming.sink(found);
 }
 
 std::string proxy::impl::hosted_image(const door& at, std::string_view name) {
@@ -98,7 +98,8 @@ void proxy::impl::answer_upload(const question_ptr& q) {
     }
     auto u = *begun;
     if (auto digest = parameter(q->call->query, "digest"); !digest.empty()) {
-      uploads::append(*u, as_bytes(q->call->body));
+      incoming.append(*u, as_bytes(q->call->body));
+      if (u->trouble) return give_up_upload(q, u);
       return finish_upload(q, u, digest);
     }
     return q->call->reply(answer_with(
@@ -129,15 +130,17 @@ void proxy::impl::answer_upload(const question_ptr& q) {
       return q->call->reply(std::move(out));
     }
   }
-  if (length > 0) uploads::append(*u, as_bytes(q->call->body));
-  if (u->trouble) {
-    world.log(msg_disk_trouble, "an upload to " + q->image + ": " + u->trouble->message);
-    incoming.drop(u->id);
-    return refuse(q, 500, "BLOB_UPLOAD_INVALID", u->trouble->message);
-  }
+  if (length > 0) incoming.append(*u, as_bytes(q->call->body));
+  if (u->trouble) return give_up_upload(q, u);
   if (method == "PUT") return finish_upload(q, u, parameter(q->call->query, "digest"));
   q->call->reply(answer_with(
       202, {{"Location", place_of(*u, q->name)}, {"Range", range_of(*u)}, {"Docker-Upload-UUID", u->id}}));
+}
+
+void proxy::impl::give_up_upload(const question_ptr& q, const std::shared_ptr<upload>& u) {
+  world.log(msg_disk_trouble, "an upload to " + q->image + ": " + u->trouble->message);
+  incoming.drop(u->id);
+  refuse(q, 500, "BLOB_UPLOAD_INVALID", u->trouble->message);
 }
 
 void proxy::impl::finish_upload(const question_ptr& q, const std::shared_ptr<upload>& u,
@@ -151,6 +154,9 @@ void proxy::impl::finish_upload(const question_ptr& q, const std::shared_ptr<upl
   auto bytes = u->file->bytes();
   auto to = cache.blob_path(digest, bytes);
   auto right = std::make_shared<bool>(false);
+  // One that is here already is written over: it must not be evicted meanwhile.
+  cache.index().hold(digest);
+  bool held = cache.index().find(digest) != nullptr;
   cache.worker().run(
       [u, right, expected = *expected, to, &disk = world.files]() -> result<void> {
         if (auto ok = u->file->sync(); !ok) return ok;
@@ -164,9 +170,10 @@ void proxy::impl::finish_upload(const question_ptr& q, const std::shared_ptr<upl
         if (::rename(u->path.c_str(), to.c_str()) != 0) return system_fail(errno, to, "registry.upload");
         return {};
       },
-      [late = weak_from_this(), q, u, digest, bytes, right](const result<void>& done) {
+      [late = weak_from_this(), q, u, digest, bytes, right, held](const result<void>& done) {
         auto self = late.lock();
         if (!self) return;
+        if (held) self->cache.index().release(digest);
         u->busy = false;
         self->incoming.drop(u->id);
         if (!done) return self->refuse(q, 500, "BLOB_UPLOAD_INVALID", done.error().message);
@@ -214,9 +221,9 @@ void proxy::impl::take_pushed_manifest(const question_ptr& q) {
   if (by_digest && found != *expected)
     return refuse(q, 400, "DIGEST_INVALID", "the manifest has the digest " + found.to_string());
   auto made = make_manifest(found.to_string(), type, q->call->body);
-  cache.put(made);
   // It stays, whatever the limit says, and with it all that it lists.
   keep_hosted(q->image + "@" + made->digest, made->digest);
+  cache.put(made);
   for (const auto& digest : needed) {
     if (pushed.erase(digest)) cache.index().release(digest);
     drop_hosted(q->image + "@" + digest);

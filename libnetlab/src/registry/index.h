@@ -74,6 +74,7 @@ public:
   std::uint64_t bytes() const { return bytes_; }
   std::size_t size() const { return entries_.size(); }
   const std::unordered_map<digest, entry>& entries() const { return entries_; }
+  bool listed(const digest& d) const { return parents_.contains(d); }
   // Manifests that list `d`.
   std::vector<digest> parents(const digest& d) const;
 

@@ -256,7 +256,6 @@ task<manifest_outcome> proxy::impl::take_manifest(upstream& from, std::string im
     cache.index().set_tag(image, reference, {made->digest, world.clock.wall(), world.clock.now(), true});
     cache.save_tags();
   }
-  cache.trim();
   out.found = made;
   out.status = 200;
   co_return out;

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "netlab/encoding.h"
 #include "netlab/json.h"
@@ -15,9 +16,7 @@ std::string quoted(const std::string& text) {
   return json(text).dump();
 } // JSON's strings are TOML's and YAML's
 
-std::string server_of(const std::string& registry) {
-  return "https://" + (registry == "docker.io" ? std::string("registry-1.docker.io") : registry);
-}
+std::string server_of(const std::string& registry) { return default_upstream(registry).url; }
 
 } // namespace
 
@@ -56,17 +55,18 @@ std::string talos_mirror_documents(const std::vector<mirror>& mirrors) {
 }
 
 std::string docker_daemon_json(const std::vector<mirror>& mirrors) {
-  // Docker takes the root of a mirror only, and for its own registry only.
-  json urls = json::array(), insecure = json::array();
+  // Docker takes the root of a mirror only, and for its own registry only. Any port can be pulled from and
+  // pushed to by its address, when Docker is told of those without TLS.
+  json urls = json::array();
+  std::set<std::string> plain;
   for (const auto& m : mirrors) {
-    if (m.registry != "docker.io" || m.path) continue;
-    urls.push_back(m.url);
-    if (m.url.starts_with("http://")) insecure.push_back(m.url.substr(7));
+    if (oci::registry_name(m.registry) == "docker.io" && !m.path) urls.push_back(m.url);
+    if (m.url.starts_with("http://")) plain.insert(m.url.substr(7, m.url.find('/', 7) - 7));
   }
-  if (urls.empty()) return {};
-  json out = {{"registry-mirrors", std::move(urls)}};
-  if (!insecure.empty()) out["insecure-registries"] = std::move(insecure);
-  return out.dump(2) + "\n";
+  json out = json::object();
+  if (!urls.empty()) out["registry-mirrors"] = std::move(urls);
+  if (!plain.empty()) out["insecure-registries"] = plain;
+  return out.empty() ? std::string() : out.dump(2) + "\n";
 }
 
 std::vector<std::string> images_in(std::string_view text) {

@@ -64,7 +64,7 @@ std::vector<image_state> proxy::impl::images() const {
 }
 
 result<std::string> proxy::impl::digest_of(const oci::image_name& image) const {
-  auto key = image.registry + "/" + image.repository;
+  auto key = served_as(config, image.registry).value_or(image.registry) + "/" + image.repository;
   if (image.reference.find(':') != std::string::npos) {
     if (cache.index().find(image.reference)) return image.reference;
   } else if (auto* tag = const_cast<store&>(cache).index().find_tag(key, image.reference)) {
@@ -115,8 +115,8 @@ task<bool> proxy::impl::prefetch_all(std::shared_ptr<job_state> job, std::vector
   for (const auto& image : all) {
     auto before = job->bytes;
     auto errors = job->lines.size();
-    auto fetching = prefetch_one(job, *upstream_named(image.registry),
-                                 image.registry + "/" + image.repository, image.reference, platforms);
+    auto& from = *upstream_named(image.registry);
+    auto fetching = prefetch_one(job, from, from.image(image.repository), image.reference, platforms);
     auto one = co_await fetching;
     good = good && one;
     if (one) ++job->finished;
@@ -229,10 +229,10 @@ task<bool> proxy::impl::verify_all(std::shared_ptr<job_state> job) {
 
 std::uint64_t proxy::collect() {
   auto& p = *impl_;
-  auto before = p.cache.index().bytes();
+  auto before = p.cache.bytes();
   p.cache.trim();
-  p.cache.expire_parts([&](const std::string& d) { return p.busy_part(d); });
-  return before - p.cache.index().bytes();
+  p.cache.expire_parts();
+  return before - p.cache.bytes();
 }
 
 result<job_state> proxy::prefetch(const std::vector<std::string>& images,

@@ -12,14 +12,24 @@ namespace {
 // A hand-written name must not make this process ask a thousand hosts.
 constexpr std::size_t most_allowed = 64;
 
-upstream_config allowed_upstream(const std::string& name) {
+} // namespace
+
+upstream_config default_upstream(std::string name) {
   upstream_config out;
-  out.name = name;
-  out.url = "https://" + name;
+  out.url = "https://" + std::string(oci::api_host(name));
+  out.library = oci::registry_name(name) == "docker.io";
+  out.name = std::move(name);
   return out;
 }
 
-} // namespace
+std::optional<std::string> served_as(const proxy_config& c, std::string_view registry) {
+  auto name = oci::registry_name(registry);
+  for (const auto& u : c.upstreams)
+    if (oci::registry_name(u.name) == name) return u.name;
+  for (const auto& pattern : c.allow)
+    if (oci::is_host(name) && glob_match(pattern, name)) return std::string(name);
+  return std::nullopt;
+}
 
 result<void> check(const proxy_config& c) {
   if (c.folder.empty()) return fail(errc::invalid, "the cache has no folder", "cache");
@@ -54,7 +64,7 @@ proxy::impl::counters::counters(metrics& m, const std::string& name)
 
 proxy::impl::impl(const runtime& w, proxy_config c)
     : world(w), config(std::move(c)), cache(w, config.folder, config.max_size, config.reserve),
-      incoming(w.random, config.folder + "/parts"), count(w.metrics, config.name) {
+      incoming(w.random, cache), count(w.metrics, config.name) {
   for (auto& u : config.upstreams)
     upstreams.emplace(u.name, std::make_unique<upstream>(world, u, config.stall_time, config.name));
 }
@@ -70,6 +80,7 @@ result<void> proxy::impl::start() {
   auto found = cache.open();
   if (!found) return tl::unexpected(found.error());
   for (const auto& [image, digest] : pins = cache.read_pins()) cache.index().pin(digest);
+  cache.trim(); // the limit may have been a larger one
   if (found->damaged > 0)
     world.log(msg_repaired,
               config.folder + ": " + std::to_string(found->damaged) + " damaged files were removed",
@@ -82,7 +93,7 @@ result<void> proxy::impl::start() {
     if (auto ok = open_door(config.listen, nullptr, config.name); !ok) return ok;
   hourly = world.scheduler.every(std::chrono::hours(1), [this] {
     expire_uploads();
-    cache.expire_parts([this](const std::string& d) { return busy_part(d); });
+    cache.expire_parts();
   });
   world.log(msg_listening,
             config.name + ": " + format_size(cache.index().bytes()) + " of " + format_size(config.max_size) +
@@ -139,21 +150,16 @@ result<void> proxy::impl::bind(door& d, std::size_t index) {
   return {};
 }
 
-upstream* proxy::impl::upstream_named(const std::string& name) {
-  auto found = upstreams.find(name);
+upstream* proxy::impl::upstream_named(const std::string& registry) {
+  auto found = upstreams.find(registry);
   if (found != upstreams.end()) return found->second.get();
-  // Docker's own spellings of its registry.
-  if (name == "index.docker.io" || name == "registry-1.docker.io") return upstream_named("docker.io");
-  return allowed(name);
-}
-
-upstream* proxy::impl::allowed(const std::string& name) {
-  if (!oci::is_host(name) || upstreams.size() >= config.upstreams.size() + most_allowed) return nullptr;
-  if (std::none_of(config.allow.begin(), config.allow.end(),
-                   [&](const std::string& each) { return glob_match(each, name); }))
-    return nullptr;
-  auto made = std::make_unique<upstream>(world, allowed_upstream(name), config.stall_time, config.name);
-  return upstreams.emplace(name, std::move(made)).first->second.get();
+  auto name = served_as(config, registry);
+  if (!name) return nullptr;
+  found = upstreams.find(*name);
+  if (found != upstreams.end()) return found->second.get();
+  if (upstreams.size() >= config.upstreams.size() + most_allowed) return nullptr;
+  auto made = std::make_unique<upstream>(world, default_upstream(*name), config.stall_time, config.name);
+  return upstreams.emplace(*name, std::move(made)).first->second.get();
 }
 
 void proxy::impl::answer(door& at, http_call_ptr call) {
@@ -314,7 +320,7 @@ void proxy::impl::look_for_finished_pulls() {
 proxy_state proxy::impl::state() const {
   proxy_state out;
   const auto& index = cache.index();
-  out.bytes = index.bytes();
+  out.bytes = cache.bytes();
   out.max_size = config.max_size;
   for (const auto& [digest, e] : index.entries()) ++(e.manifest ? out.manifests : out.blobs);
   for (const auto& [repository, all] : index.tags()) out.tags += all.size();

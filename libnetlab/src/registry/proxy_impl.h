@@ -76,8 +76,8 @@ struct proxy::impl : std::enable_shared_from_this<proxy::impl> {
   destination destination_of(const door& at, std::string_view name, std::string_view query);
   // Which registry and repository a request is about; answers it when there is none.
   question_ptr understand(door& at, const http_call_ptr& call, const request& asked);
-  upstream* upstream_named(const std::string& name);
-  upstream* allowed(const std::string& name);
+  // Null: no registry of this proxy.
+  upstream* upstream_named(const std::string& registry);
   void answer_manifest(const question_ptr& q);
   void reply_manifest(const question_ptr& q, const manifest_ptr& m, bool hit);
   void note_manifest(const ip_address& client, const std::string& image, std::string_view reference,
@@ -94,6 +94,7 @@ struct proxy::impl : std::enable_shared_from_this<proxy::impl> {
   // "lab/team/app" when that is a hosted repository; else empty.
   std::string hosted_image(const door& at, std::string_view name);
   void answer_upload(const question_ptr& q);
+  void give_up_upload(const question_ptr& q, const std::shared_ptr<upload>& u);
   void finish_upload(const question_ptr& q, const std::shared_ptr<upload>& u, const std::string& digest);
   void take_pushed_manifest(const question_ptr& q);
   void delete_manifest(const question_ptr& q);
@@ -102,10 +103,6 @@ struct proxy::impl : std::enable_shared_from_this<proxy::impl> {
   void drop_hosted(const std::string& name);
   void forget_untagged(const std::string& image, const std::string& digest);
   void expire_uploads();
-  // Whether a file of the folder of parts is in use.
-  bool busy_part(const std::string& name) const {
-    return fills.contains(name) || (name.starts_with("upload:") && incoming.has(name.substr(7)));
-  }
   void refuse(const question_ptr& q, int status, std::string_view code, std::string_view message,
               std::optional<duration> retry_after = {});
   // The upstream's status as the client gets it.

@@ -92,8 +92,8 @@ std::string store::manifest_path(const std::string& digest) const {
   return folder_ + "/manifests/" + std::string(algorithm_of(digest)) + "/" + std::string(digits_of(digest));
 }
 
-std::string store::part_path(const std::string& digest) const {
-  return folder_ + "/parts/" + std::string(algorithm_of(digest)) + "-" + std::string(digits_of(digest));
+std::string store::part_name(const std::string& digest) {
+  return std::string(algorithm_of(digest)) + "-" + std::string(digits_of(digest));
 }
 
 std::string store::tags_path(const std::string& repository) const {
@@ -115,8 +115,9 @@ result<store::findings> store::open() {
   read_blobs(out);
   read_manifests(out);
   read_tags(out);
-  out.expired = expire_parts([](const std::string&) { return false; });
-  if (auto parts = files.list(folder_ + "/parts")) out.parts = parts->size();
+  read_parts(out);
+  out.expired = expire_parts();
+  out.parts = parts_.size();
   return out;
 }
 
@@ -180,7 +181,7 @@ void store::read_manifests(findings& out) {
         ::unlink(path.c_str());
         continue;
       }
-      index_.add_manifest(digest, text->size() - line - 1, text->substr(0, line), children_of(*read),
+      index_.add_manifest(digest, text->size(), text->substr(0, line), children_of(*read),
                           at_second(f.modified));
       ++out.manifests;
     }
@@ -218,6 +219,23 @@ void store::read_tags(findings& out) {
     }
   }
   (void)index_.take_changed();
+}
+
+void store::read_parts(findings& out) {
+  auto all = world_.files.list(folder_ + "/parts");
+  if (!all) return;
+  for (const auto& f : *all) {
+    if (f.folder) continue;
+    auto dash = f.name.find('-');
+    auto digest = dash == std::string::npos ? f.name : f.name.substr(0, dash) + ":" + f.name.substr(dash + 1);
+    // Uploads and imports begin anew: only what upstreams sent can be gone on with.
+    if (oci::parse_digest(digest)) {
+      parts_.rest(f.name, f.size, at_second(f.modified));
+      continue;
+    }
+    ::unlink(part_path(f.name).c_str());
+    ++out.expired;
+  }
 }
 
 void store::save_tags() {
@@ -323,18 +341,30 @@ manifest_ptr store::manifest(std::string_view name) {
 
 void store::put(manifest_ptr m) {
   auto read = oci::parse_manifest(*m->text);
-  index_.add_manifest(m->digest, m->text->size(), m->media_type,
+  const auto* before = index_.find(m->digest);
+  bool written = before && before->manifest && before->media_type == m->media_type;
+  index_.add_manifest(m->digest, m->media_type.size() + 1 + m->text->size(), m->media_type,
                       read ? children_of(*read) : std::vector<std::string>{}, world_.clock.wall());
-  if (auto old = in_memory_.find(m->digest); old != in_memory_.end()) {
-    memory_bytes_ -= (*old->second)->text->size();
-    auto where = old->second;
-    in_memory_.erase(old);
-    recent_.erase(where);
-  }
+  forget_in_memory(m->digest);
   keep_in_memory(m);
+  if (written) return;
+  // Until it is on the disk: what was evicted on its way there would come to lie there after all.
+  index_.hold(m->digest);
+  trim();
+  if (used() > max_size_ && !index_.pinned(m->digest)) return index_.remove(m->digest);
+  auto removed = std::make_shared<std::atomic<bool>>(false);
+  writes_[m->digest] = removed;
   worker_.run(
-      [m, path = manifest_path(m->digest)] { return write_durably(path, m->media_type + "\n", *m->text); },
-      [this, m](const result<void>& ok) {
+      [m, path = manifest_path(m->digest), removed]() -> result<void> {
+        if (*removed) return {};
+        auto done = write_durably(path, m->media_type + "\n", *m->text);
+        if (*removed) ::unlink(path.c_str());
+        return done;
+      },
+      [this, m, removed](const result<void>& ok) {
+        if (auto mine = writes_.find(m->digest); mine != writes_.end() && mine->second == removed)
+          writes_.erase(mine);
+        index_.release(m->digest);
         if (!ok) world_.log(msg_disk_trouble, "the manifest " + m->digest + ": " + ok.error().message);
       });
 }
@@ -359,19 +389,22 @@ result<std::shared_ptr<open_file>> store::blob(const std::string& digest) {
   return file;
 }
 
-void store::blob_added(const std::string& digest, std::uint64_t size) {
-  index_.add_blob(digest, size, world_.clock.wall());
-  trim();
+void store::forget_in_memory(std::string_view digest) {
+  auto held = in_memory_.find(digest);
+  if (held == in_memory_.end()) return;
+  memory_bytes_ -= (*held->second)->text->size();
+  auto where = held->second;
+  in_memory_.erase(held);
+  recent_.erase(where);
 }
 
 void store::unlink_content(const std::string& digest, std::uint64_t size, bool manifest) {
-  ::unlink((manifest ? manifest_path(digest) : blob_path(digest, size)).c_str());
-  if (auto held = in_memory_.find(digest); held != in_memory_.end()) {
-    memory_bytes_ -= (*held->second)->text->size();
-    auto where = held->second;
-    in_memory_.erase(held);
-    recent_.erase(where);
+  if (auto writing = writes_.find(digest); manifest && writing != writes_.end()) {
+    *writing->second = true;
+    writes_.erase(writing);
   }
+  ::unlink((manifest ? manifest_path(digest) : blob_path(digest, size)).c_str());
+  forget_in_memory(digest);
 }
 
 void store::remove(const std::string& digest) {
@@ -382,55 +415,94 @@ void store::remove(const std::string& digest) {
   save_tags();
 }
 
-std::uint64_t store::evict_to(std::uint64_t goal) {
-  auto before = index_.bytes();
-  if (before <= goal) return 0;
-  for (const auto& each : index_.evict(goal)) unlink_content(each.what, each.size, each.manifest);
-  auto gone = before - index_.bytes();
-  evicted_ += gone;
-  if (gone > 0) save_tags();
-  return gone;
+bool store::drop_oldest_part(const std::function<bool(const parts::part&)>& may) {
+  const auto* p = parts_.oldest(may);
+  if (p) drop_part(*p);
+  return p != nullptr;
 }
 
-std::uint64_t store::trim() { return evict_to(max_size_ > reserved_ ? max_size_ - reserved_ : 0); }
+std::uint64_t store::evict_to(std::uint64_t goal) {
+  auto before = used(), content = index_.bytes();
+  // The beginning of a blob is worth no more than the image that it is for.
+  auto unlisted = [this](const parts::part& p) {
+    auto dash = p.name.find('-');
+    return !index_.listed(p.name.substr(0, dash) + ":" + p.name.substr(dash + 1));
+  };
+  while (used() > goal) {
+    if (drop_oldest_part(unlisted)) continue;
+    auto gone = index_.evict(index_.bytes() - std::min<std::uint64_t>(1, index_.bytes()));
+    for (const auto& each : gone) unlink_content(each.what, each.size, each.manifest);
+    if (gone.empty() && !drop_oldest_part([](const parts::part&) { return true; })) break;
+  }
+  if (content > index_.bytes()) {
+    evicted_ += content - index_.bytes();
+    save_tags();
+  }
+  return before - used();
+}
 
-bool store::fits_disk(std::uint64_t more, std::uint64_t beside) const {
+void store::trim() { evict_to(max_size_); }
+
+bool store::fits_disk(std::uint64_t more, std::uint64_t gone) const {
   struct statvfs info {};
   if (::statvfs(folder_.c_str(), &info) != 0) return true; // the write itself will tell
-  auto free = static_cast<std::uint64_t>(info.f_bavail) * info.f_frsize + beside;
-  return free >= reserve_ && free - reserve_ >= more;
+  auto free = static_cast<std::uint64_t>(info.f_bavail) * info.f_frsize + gone;
+  auto taken = reserve_ + parts_.unwritten();
+  return free >= taken && free - taken >= more;
 }
 
-bool store::make_room(std::uint64_t more) {
-  auto wanted = reserved_ + more;
-  // What would not fit into an empty cache is not worth emptying it.
-  if (wanted > max_size_ || !fits_disk(more, index_.bytes())) return false;
-  evict_to(max_size_ - wanted);
-  if (index_.bytes() + wanted > max_size_) return false; // the rest is pinned or in use
-  // What other fills still write is not on the disk yet.
-  while (!fits_disk(more)) {
-    auto held = index_.bytes();
-    if (held == 0 || evict_to(held - std::min(held, std::max<std::uint64_t>(more, 1u << 20))) == 0)
-      return false;
-  }
+// What would not fit into an empty cache is not worth emptying it, here and below.
+bool store::make_room_on_disk(std::uint64_t more) {
+  if (!fits_disk(more, used() - parts_.busy())) return false;
+  while (!fits_disk(more))
+    if (evict_to(used() - std::min(used(), std::max<std::uint64_t>(more, 1u << 20))) == 0) return false;
   return true;
 }
 
-std::size_t store::expire_parts(const std::function<bool(const std::string&)>& busy) {
-  std::size_t out = 0;
-  auto all = world_.files.list(folder_ + "/parts");
-  if (!all) return 0;
+bool store::make_room(std::uint64_t more) {
+  if (parts_.busy() + more > max_size_ || !make_room_on_disk(more)) return false;
+  evict_to(max_size_ - more);
+  return used() + more <= max_size_; // else the rest is pinned or in use
+}
+
+bool store::claim(parts::part& p, std::uint64_t bytes) {
+  if (bytes <= p.claimed) return true;
+  if (!make_room(bytes - p.claimed)) return false;
+  parts_.claim(p, bytes);
+  return true;
+}
+
+bool store::claim_anyway(parts::part& p, std::uint64_t bytes) {
+  if (bytes <= p.claimed) return true;
+  auto more = bytes - p.claimed;
+  evict_to(max_size_ - std::min(max_size_, more));
+  if (!make_room_on_disk(more)) return false;
+  parts_.claim(p, bytes);
+  return true;
+}
+
+void store::rest_part(const parts::part& p) {
+  auto file = world_.files.info(part_path(p.name));
+  if (!file || file->size == 0) return drop_part(p);
+  parts_.rest(std::string(p.name), file->size, world_.clock.wall());
+}
+
+void store::drop_part(const parts::part& p) {
+  auto name = p.name;
+  ::unlink(part_path(name).c_str());
+  parts_.drop(name);
+}
+
+void store::part_is_blob(const parts::part& p, const std::string& digest, std::uint64_t size) {
+  drop_part(p);
+  index_.add_blob(digest, size, world_.clock.wall());
+  trim();
+}
+
+std::size_t store::expire_parts() {
   auto now = world_.clock.wall();
-  for (const auto& f : *all) {
-    auto dash = f.name.find('-');
-    auto digest = dash == std::string::npos ? f.name : f.name.substr(0, dash) + ":" + f.name.substr(dash + 1);
-    bool known = oci::parse_digest(digest).has_value() || f.name.starts_with("upload-");
-    if (busy(digest)) continue;
-    bool old = now - at_second(f.modified) > part_life;
-    if (known && !old && !f.name.starts_with("upload-")) continue;
-    ::unlink((folder_ + "/parts/" + f.name).c_str());
-    ++out;
-  }
+  std::size_t out = 0;
+  while (drop_oldest_part([now](const parts::part& p) { return now - p.used > part_life; })) ++out;
   return out;
 }
 

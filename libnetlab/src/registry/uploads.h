@@ -9,6 +9,7 @@
 #include "netlab/http_server.h"
 #include "netlab/part_file.h"
 #include "netlab/random.h"
+#include "store.h"
 
 namespace netlab::registry {
 
@@ -16,18 +17,20 @@ namespace netlab::registry {
 struct upload {
   std::string id, repository, path;
   std::unique_ptr<part_file> file;
+  parts::part* room = nullptr;  // of the store
   std::optional<error> trouble; // of the disk
   bool busy = false;            // a request's body is coming in
   boot_time used{};
 };
 
-// The uploads that are under way. One that nobody goes on with for an hour is dropped. One loop's thread.
+// The uploads that are under way, in the store's folder of parts. One that nobody goes on with for an hour is
+// dropped. One loop's thread; the store outlives it.
 class uploads {
 public:
   static constexpr duration life = std::chrono::hours(1);
   static constexpr std::size_t most = 256;
 
-  uploads(random_source& random, std::string folder) : random_(random), folder_(std::move(folder)) {}
+  uploads(random_source& random, store& into) : random_(random), store_(into) {}
   ~uploads();
   // errc::limit when there are too many.
   result<std::shared_ptr<upload>> begin(const std::string& repository, boot_time now);
@@ -35,14 +38,15 @@ public:
   std::shared_ptr<upload> find(std::string_view id, std::string_view repository) const;
   void drop(const std::string& id);
   void expire(boot_time now);
-  bool has(std::string_view id) const { return open_.contains(id); }
   // Appends a request's body as it comes.
-  static std::shared_ptr<http_sink> sink(std::shared_ptr<upload> to);
-  static void append(upload& to, byte_view bytes);
+  std::shared_ptr<http_sink> sink(std::shared_ptr<upload> to);
+  void append(upload& to, byte_view bytes);
 
 private:
+  void remove(upload& u);
+
   random_source& random_;
-  std::string folder_;
+  store& store_;
   std::map<std::string, std::shared_ptr<upload>, std::less<>> open_;
 };
 

@@ -56,15 +56,19 @@ upstream::upstream(const runtime& world, upstream_config config, duration stall_
     while (p.url.ends_with("/")) p.url.pop_back();
 }
 
+bool upstream::in_library(std::string_view name) const {
+  return config_.library && name.find('/') == std::string_view::npos;
+}
+
 std::string upstream::repository(const std::string& name) const {
-  return config_.library && name.find('/') == std::string::npos ? "library/" + name : name;
+  return in_library(name) ? "library/" + name : name;
 }
 
 std::string upstream::image(std::string_view name) const {
   std::string out;
   out.reserve(config_.name.size() + 9 + name.size());
   out.append(config_.name);
-  out.append(config_.library && name.find('/') == std::string_view::npos ? "/library/" : "/");
+  out.append(in_library(name) ? "/library/" : "/");
   return out.append(name);
 }
 

@@ -50,6 +50,8 @@ public:
   counter& fetched() { return bytes_; }
 
 private:
+  // Whether a name of one component is meant as one of the registry's own images.
+  bool in_library(std::string_view name) const;
   struct place {
     std::string url;
     bool mine = false; // the registry's own, which credentials are for

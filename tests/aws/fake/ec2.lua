@@ -38,6 +38,15 @@ local function add(c, kind, resource)
   return resource
 end
 
+-- What most actions answer.
+local done = { ["return"] = "true" }
+
+-- The values of Modify…Attribute: { field = "Parameter" }.
+local function take_values(c, r, fields)
+  for field, name in pairs(fields) do r[field] = c.p[name .. ".Value"] or r[field] end
+  return done
+end
+
 local function id_of(resource)
   return resource[kinds[resource._kind][1]]
 end
@@ -215,10 +224,7 @@ function ec2.DescribeVpcAttribute(c)
 end
 
 function ec2.ModifyVpcAttribute(c)
-  local r = get(c, "vpc", c.p.VpcId)
-  r._dns_hostnames = c.p["EnableDnsHostnames.Value"] or r._dns_hostnames
-  r._dns_support = c.p["EnableDnsSupport.Value"] or r._dns_support
-  return { ["return"] = "true" }
+  return take_values(c, get(c, "vpc", c.p.VpcId), { _dns_hostnames = "EnableDnsHostnames", _dns_support = "EnableDnsSupport" })
 end
 
 function ec2.DeleteVpc(c)
@@ -245,7 +251,7 @@ function ec2.DeleteVpc(c)
     end
   end
   c.region.all[r.vpcId] = nil
-  return { ["return"] = "true" }
+  return done
 end
 
 function ec2.CreateSubnet(c)
@@ -276,10 +282,7 @@ end
 function ec2.DescribeSubnets(c) return describe(c, "subnet") end
 
 function ec2.ModifySubnetAttribute(c)
-  local r = get(c, "subnet", c.p.SubnetId)
-  r.mapPublicIpOnLaunch = c.p["MapPublicIpOnLaunch.Value"] or r.mapPublicIpOnLaunch
-  r.assignIpv6AddressOnCreation = c.p["AssignIpv6AddressOnCreation.Value"] or r.assignIpv6AddressOnCreation
-  return { ["return"] = "true" }
+  return take_values(c, get(c, "subnet", c.p.SubnetId), { mapPublicIpOnLaunch = "MapPublicIpOnLaunch", assignIpv6AddressOnCreation = "AssignIpv6AddressOnCreation" })
 end
 
 function ec2.DeleteSubnet(c)
@@ -296,7 +299,7 @@ function ec2.DeleteSubnet(c)
     end
   end)
   c.region.all[r.subnetId] = nil
-  return { ["return"] = "true" }
+  return done
 end
 
 -- ---- gateways
@@ -315,7 +318,7 @@ function ec2.AttachInternetGateway(c)
     end
   end)
   r.attachmentSet = { { vpcId = vpc.vpcId, state = "available" } }
-  return { ["return"] = "true" }
+  return done
 end
 
 function ec2.DetachInternetGateway(c)
@@ -329,14 +332,14 @@ function ec2.DetachInternetGateway(c)
     end
   end)
   r.attachmentSet = {}
-  return { ["return"] = "true" }
+  return done
 end
 
 function ec2.DeleteInternetGateway(c)
   local r = get(c, "igw", c.p.InternetGatewayId)
   if r.attachmentSet[1] then depends("internetGateway", r.internetGatewayId) end
   c.region.all[r.internetGatewayId] = nil
-  return { ["return"] = "true" }
+  return done
 end
 
 function ec2.CreateEgressOnlyInternetGateway(c)
@@ -402,14 +405,14 @@ function ec2.DisassociateAddress(c)
   if not eip then refuse("InvalidAssociationID.NotFound", ("The association ID '%s' does not exist"):format(tostring(c.p.AssociationId))) end
   if eip._nat then refuse("AuthFailure", "You do not have permission to access the specified resource.", 400) end
   unmap_address(c, eip)
-  return { ["return"] = "true" }
+  return done
 end
 
 function ec2.ReleaseAddress(c)
   local r = get(c, "eip", c.p.AllocationId)
   if r.associationId then refuse("InvalidIPAddress.InUse", ("Address %s is in use."):format(r.publicIp)) end
   c.region.all[r.allocationId] = nil
-  return { ["return"] = "true" }
+  return done
 end
 
 local function free_address(c, subnet, wanted)
@@ -455,6 +458,18 @@ local function new_interface(c, subnet, options)
   })
 end
 
+-- Interfaces of a service of Amazon's: nobody else may delete them, and they stay for a while when it is gone.
+function ec2.managed_interface(c, subnet_id, description, kind)
+  local eni = new_interface(c, get(c, "subnet", subnet_id), { description = description, kind = kind, tags = {}, managed = "true" })
+  eni.status = "in-use"
+  return eni
+end
+function ec2.release_interfaces(c, description)
+  each(c, "eni", function(e)
+    if e.description == description then e._gone = core.now(c.world) + c.world.delay end
+  end)
+end
+
 function ec2.CreateNetworkInterface(c)
   return once(c, function()
     need(c.p, "SubnetId")
@@ -466,13 +481,13 @@ function ec2.DescribeNetworkInterfaces(c) return describe(c, "eni") end
 
 function ec2.ModifyNetworkInterfaceAttribute(c)
   local r = get(c, "eni", c.p.NetworkInterfaceId)
-  r.sourceDestCheck = c.p["SourceDestCheck.Value"] or r.sourceDestCheck
+  take_values(c, r, { sourceDestCheck = "SourceDestCheck" })
   local groups = core.list(c.p, "SecurityGroupId")
   if groups[1] then
     r.groupSet = {}
     for i, id in ipairs(groups) do r.groupSet[i] = { groupId = get(c, "sg", id).groupId, groupName = get(c, "sg", id).groupName } end
   end
-  return { ["return"] = "true" }
+  return done
 end
 
 function ec2.DeleteNetworkInterface(c)
@@ -484,7 +499,7 @@ function ec2.DeleteNetworkInterface(c)
   end
   each(c, "eip", function(e) if e.networkInterfaceId == r.networkInterfaceId then unmap_address(c, e) end end)
   c.region.all[r.networkInterfaceId] = nil
-  return { ["return"] = "true" }
+  return done
 end
 
 local function attach(c, eni, instance, index, delete)
@@ -507,7 +522,7 @@ function ec2.DetachNetworkInterface(c)
   if not eni then refuse("InvalidAttachmentID.NotFound", "The attachment does not exist") end
   if eni.attachment.deviceIndex == "0" then refuse("OperationNotPermitted", "The network interface at device index 0 cannot be detached.") end
   eni.status, eni.attachment = "available", nil
-  return { ["return"] = "true" }
+  return done
 end
 
 function ec2.CreateNatGateway(c)
@@ -515,8 +530,7 @@ function ec2.CreateNatGateway(c)
     local subnet, eip = get(c, "subnet", c.p.SubnetId), get(c, "eip", c.p.AllocationId)
     if eip.associationId then refuse("Resource.AlreadyAssociated", "Elastic IP address [" .. eip.allocationId .. "] is already associated") end
     local r = add(c, "nat", { vpcId = subnet.vpcId, subnetId = subnet.subnetId, state = "pending", natGatewayAddressSet = { { allocationId = eip.allocationId, publicIp = eip.publicIp } } })
-    local eni = new_interface(c, subnet, { description = "Interface for NAT Gateway " .. r.natGatewayId, kind = "nat_gateway", tags = {}, managed = "true" })
-    eni.status = "in-use"
+    local eni = ec2.managed_interface(c, subnet.subnetId, "Interface for NAT Gateway " .. r.natGatewayId, "nat_gateway")
     map_address(c, eip, eni)
     eip._nat, r._eni = r.natGatewayId, eni.networkInterfaceId
     r._ready, r._on_ready = core.now(c.world) + c.world.delay * 3, function(n) n.state = "available" end
@@ -579,7 +593,7 @@ function ec2.CreateRoute(c)
   local new = route_target(c)
   new[key] = value
   table.insert(r.routeSet, new)
-  return { ["return"] = "true" }
+  return done
 end
 function ec2.ReplaceRoute(c)
   local r, key, value, old, index = route_of(c)
@@ -587,13 +601,13 @@ function ec2.ReplaceRoute(c)
   local new = route_target(c)
   new[key] = value
   r.routeSet[index] = new
-  return { ["return"] = "true" }
+  return done
 end
 function ec2.DeleteRoute(c)
   local r, _, value, old, index = route_of(c)
   if not old then refuse("InvalidRoute.NotFound", "no route with destination-cidr-block " .. tostring(value)) end
   table.remove(r.routeSet, index)
-  return { ["return"] = "true" }
+  return done
 end
 
 function ec2.AssociateRouteTable(c)
@@ -620,13 +634,13 @@ function ec2.DisassociateRouteTable(c)
     end
   end)
   if not found then refuse("InvalidAssociationID.NotFound", ("The association ID '%s' does not exist"):format(c.p.AssociationId)) end
-  return { ["return"] = "true" }
+  return done
 end
 function ec2.DeleteRouteTable(c)
   local r = get(c, "rtb", c.p.RouteTableId)
   if #r.associationSet > 0 then depends("routeTable", r.routeTableId) end
   c.region.all[r.routeTableId] = nil
-  return { ["return"] = "true" }
+  return done
 end
 
 function ec2.CreateVpcEndpoint(c)
@@ -634,19 +648,22 @@ function ec2.CreateVpcEndpoint(c)
     local vpc = get(c, "vpc", c.p.VpcId)
     local tables = core.list(c.p, "RouteTableId")
     for _, id in ipairs(tables) do get(c, "rtb", id) end
-    return { vpcEndpoint = add(c, "endpoint", { vpcId = vpc.vpcId, serviceName = c.p.ServiceName, vpcEndpointType = c.p.VpcEndpointType or "Gateway", state = "available", routeTableIdSet = tables }) }
+    local endpoint = add(c, "endpoint", { vpcId = vpc.vpcId, serviceName = c.p.ServiceName, vpcEndpointType = c.p.VpcEndpointType or "Gateway", state = "available", routeTableIdSet = tables, subnetIdSet = core.list(c.p, "SubnetId") })
+    for _, id in ipairs(endpoint.subnetIdSet) do ec2.managed_interface(c, id, "VPC Endpoint Interface " .. endpoint.vpcEndpointId, "vpc_endpoint") end
+    return { vpcEndpoint = endpoint }
   end)
 end
 function ec2.DescribeVpcEndpoints(c) return describe(c, "endpoint") end
 function ec2.ModifyVpcEndpoint(c)
   local r = get(c, "endpoint", c.p.VpcEndpointId)
   for _, id in ipairs(core.list(c.p, "AddRouteTableId")) do table.insert(r.routeTableIdSet, get(c, "rtb", id).routeTableId) end
-  return { ["return"] = "true" }
+  return done
 end
 function ec2.DeleteVpcEndpoints(c)
   for _, id in ipairs(core.list(c.p, "VpcEndpointId")) do
     get(c, "endpoint", id)
     c.region.all[id] = nil
+    ec2.release_interfaces(c, "VPC Endpoint Interface " .. id)
   end
   return { unsuccessful = {} }
 end
@@ -708,7 +725,7 @@ local function authorize(c, field)
     p[rule.kind] = { { [fields[rule.kind]] = rule.value, description = rule.description, userId = rule.kind == "groups" and core.account or nil } }
     table.insert(g[field], p)
   end
-  return { ["return"] = "true" }
+  return done
 end
 local function revoke(c, field)
   local g = get(c, "sg", c.p.GroupId)
@@ -717,7 +734,7 @@ local function revoke(c, field)
     if not index then refuse("InvalidPermission.NotFound", "The specified rule does not exist in this security group.") end
     table.remove(g[field], index)
   end
-  return { ["return"] = "true" }
+  return done
 end
 function ec2.AuthorizeSecurityGroupIngress(c) return authorize(c, "ipPermissions") end
 function ec2.AuthorizeSecurityGroupEgress(c) return authorize(c, "ipPermissionsEgress") end
@@ -762,13 +779,13 @@ function ec2.AssociateDhcpOptions(c)
   local vpc = get(c, "vpc", c.p.VpcId)
   if c.p.DhcpOptionsId ~= "default" then get(c, "dhcp", c.p.DhcpOptionsId) end
   vpc.dhcpOptionsId = c.p.DhcpOptionsId
-  return { ["return"] = "true" }
+  return done
 end
 function ec2.DeleteDhcpOptions(c)
   local r = get(c, "dhcp", c.p.DhcpOptionsId)
   each(c, "vpc", function(v) if v.dhcpOptionsId == r.dhcpOptionsId then depends("dhcpOptions", r.dhcpOptionsId) end end)
   c.region.all[r.dhcpOptionsId] = nil
-  return { ["return"] = "true" }
+  return done
 end
 
 function ec2.ImportKeyPair(c)
@@ -786,7 +803,7 @@ function ec2.DeleteKeyPair(c)
   each(c, "key", function(k)
     if k.keyName == c.p.KeyName or k.keyPairId == c.p.KeyPairId then c.region.all[k.keyPairId] = nil end
   end)
-  return { ["return"] = "true" }
+  return done
 end
 
 -- Flat parameters as a table: "Ebs.VolumeSize" → Ebs = { VolumeSize = … }, "Tag.1.Key" → lists.
@@ -1081,11 +1098,15 @@ end
 
 function ec2.DescribeVolumes(c) return describe(c, "volume") end
 function ec2.DescribeSnapshots(c) return describe(c, "snapshot") end
+function ec2.CreateSnapshot(c)
+  local volume = get(c, "volume", c.p.VolumeId)
+  return add(c, "snapshot", { volumeId = volume.volumeId, volumeSize = volume.size, status = "completed", startTime = netlab.time() })
+end
 function ec2.DeleteVolume(c)
   local v = get(c, "volume", c.p.VolumeId)
   if v.status ~= "available" then refuse("VolumeInUse", ("Volume %s is currently attached to %s"):format(v.volumeId, v.attachmentSet[1] and v.attachmentSet[1].instanceId or "?")) end
   c.region.all[v.volumeId] = nil
-  return { ["return"] = "true" }
+  return done
 end
 
 function ec2.DescribeRegions(c)
@@ -1102,7 +1123,7 @@ function ec2.CreateTags(c)
     for _, tag in ipairs(core.structures(c.p, "Tag")) do core.set_tag(r, tag.Key, tag.Value or "") end
     if #r.tagSet > 50 then refuse("TagLimitExceeded", "The maximum number of Tags for a resource has been reached.") end
   end
-  return { ["return"] = "true" }
+  return done
 end
 function ec2.DeleteTags(c)
   for _, id in ipairs(core.list(c.p, "ResourceId")) do
@@ -1113,7 +1134,7 @@ function ec2.DeleteTags(c)
       end
     end
   end
-  return { ["return"] = "true" }
+  return done
 end
 
 -- The answer of one action as XML. `c` is { world, region, p, action }.

@@ -2,6 +2,7 @@
 local netlab = require "netlab"
 local core = require "fake.core"
 local ec2 = require "fake.ec2"
+local identity = require "fake.identity"
 
 local others = {}
 local refuse, need = core.refuse, core.need
@@ -203,6 +204,44 @@ function scaling.DeleteScheduledAction(c)
   return ""
 end
 
+-- ---- load balancers
+
+local balancing = {}
+
+local function balancers(c)
+  c.region.balancers = c.region.balancers or {}
+  return c.region.balancers
+end
+
+function balancing.CreateLoadBalancer(c)
+  need(c.p, "Name")
+  local arn = ("arn:aws:elasticloadbalancing:%s:%s:loadbalancer/app/%s/%s"):format(c.region.name, core.account, c.p.Name, core.id(c.world, "x"))
+  local r = { LoadBalancerArn = arn, LoadBalancerName = c.p.Name, Type = c.p.Type or "application", Scheme = c.p.Scheme or "internet-facing", State = { Code = "active" }, CreatedTime = netlab.time() }
+  for _, id in ipairs(core.list(c.p, "Subnets", ".member.")) do
+    local eni = ec2.managed_interface(c, id, "ELB app/" .. c.p.Name, "interface")
+    r.VpcId = eni.vpcId
+    if r.Scheme == "internet-facing" then eni.association = { publicIp = core.address(c.world), ipOwnerId = "amazon-elb" } end
+  end
+  balancers(c)[c.p.Name] = r
+  return { LoadBalancers = { r } }
+end
+function balancing.DescribeLoadBalancers(c)
+  local all = {}
+  for _, r in pairs(balancers(c)) do all[#all + 1] = r end
+  table.sort(all, function(a, b) return a.LoadBalancerName < b.LoadBalancerName end)
+  local page, marker = core.pages(c.world, c.p, all)
+  return { LoadBalancers = page, NextMarker = marker }
+end
+function balancing.DeleteLoadBalancer(c)
+  for name, r in pairs(balancers(c)) do
+    if r.LoadBalancerArn == c.p.LoadBalancerArn then
+      balancers(c)[name] = nil
+      ec2.release_interfaces(c, "ELB app/" .. name)
+    end
+  end
+  return {}
+end
+
 -- ---- IAM
 
 local iam = {}
@@ -343,14 +382,17 @@ end
 
 local sts = {}
 function sts.GetCallerIdentity(c)
-  return { Account = core.account, UserId = "AIDATEST", Arn = ("arn:aws:iam::%s:user/%s"):format(core.account, c.key) }
+  return { Account = core.account, UserId = "AIDATEST", Arn = c.world.keys[c.key].arn or ("arn:aws:iam::%s:user/%s"):format(core.account, c.key) }
 end
 function sts.AssumeRole(c)
   need(c.p, "RoleArn", "RoleSessionName")
   if c.p.SerialNumber and c.p.TokenCode ~= "123456" then refuse("AccessDenied", "MultiFactorAuthentication failed with invalid MFA one time pass code.", 403) end
-  local id = "ASIA" .. core.id(c.world, "x"):upper():gsub("%W", "")
-  c.world.keys[id] = { secret = "secret-of-" .. id, token = "token-of-" .. id }
-  return { Credentials = { AccessKeyId = id, SecretAccessKey = "secret-of-" .. id, SessionToken = "token-of-" .. id, Expiration = "2099-01-01T00:00:00Z" }, AssumedRoleUser = { Arn = c.p.RoleArn, AssumedRoleId = "AROA:x" } }
+  -- A code is good for one session.
+  c.world.codes = c.world.codes or {}
+  if c.p.TokenCode and c.world.codes[c.p.TokenCode] then refuse("AccessDenied", "MultiFactorAuthentication failed, unable to validate MFA code.", 403) end
+  if c.p.TokenCode then c.world.codes[c.p.TokenCode] = true end
+  local arn = ("arn:aws:sts::%s:assumed-role/%s/%s"):format(core.account, c.p.RoleArn:match "[^/]+$", c.p.RoleSessionName)
+  return { Credentials = identity.credentials(identity.issue(c.world, arn)), AssumedRoleUser = { Arn = arn, AssumedRoleId = "AROA:x" } }
 end
 
 -- ---- JSON services: (c, input) → output; refuse() as elsewhere
@@ -399,7 +441,22 @@ json["AWSBudgetServiceGateway.CreateBudget"] = function(c, input)
     if b.BudgetName == input.Budget.BudgetName then refuse("DuplicateRecordException", "the budget already exists") end
   end
   table.insert(c.world.budgets, input.Budget)
+  c.world.budget_tags = c.world.budget_tags or {}
+  c.world.budget_tags[input.Budget.BudgetName] = input.ResourceTags
   return {}
+end
+json["AWSBudgetServiceGateway.ListTagsForResource"] = function(c, input)
+  local name = (input.ResourceARN or ""):match("^arn:aws:budgets::" .. core.account .. ":budget/(.+)$")
+  return { ResourceTags = (c.world.budget_tags or {})[name or ""] or {} }
+end
+json["AWSBudgetServiceGateway.DeleteBudget"] = function(c, input)
+  for i, b in ipairs(c.world.budgets) do
+    if b.BudgetName == input.BudgetName then
+      table.remove(c.world.budgets, i)
+      return {}
+    end
+  end
+  refuse("NotFoundException", "Unable to get budget: " .. tostring(input.BudgetName) .. " - the budget doesn't exist.")
 end
 
 -- ---- EventBridge Scheduler: REST and JSON
@@ -410,7 +467,7 @@ local function schedule(c, request)
   if request.method == "GET" and request.path == "/schedules" then
     local out = {}
     for _, s in pairs(c.world.schedules) do
-      if not request.query.NamePrefix or s.Name:sub(1, #request.query.NamePrefix) == request.query.NamePrefix then
+      if s._region == c.region.name and s.Name:sub(1, #(request.query.NamePrefix or "")) == (request.query.NamePrefix or "") then
         out[#out + 1] = { Name = s.Name, GroupName = "default", State = s.State or "ENABLED", Arn = "arn:aws:scheduler:x:" .. core.account .. ":schedule/default/" .. s.Name }
       end
     end
@@ -428,7 +485,7 @@ local function schedule(c, request)
       if c.world.schedules[name]._token == input.ClientToken then return { ScheduleArn = "arn:" .. name } end
       refuse("ConflictException", "Schedule " .. name .. " already exists.", 409)
     end
-    input.Name, input._token = name, input.ClientToken
+    input.Name, input._token, input._region = name, input.ClientToken, c.region.name
     c.world.schedules[name] = input
     return { ScheduleArn = "arn:aws:scheduler:x:" .. core.account .. ":schedule/default/" .. name }
   end
@@ -442,6 +499,6 @@ local function schedule(c, request)
   refuse("UnknownOperationException", "no such method", 404)
 end
 
-others.query = { autoscaling = { scaling, "http://autoscaling.amazonaws.com/doc/2011-01-01/" }, iam = { iam, "https://iam.amazonaws.com/doc/2010-05-08/" }, sts = { sts, "https://sts.amazonaws.com/doc/2011-06-15/" } }
+others.query = { autoscaling = { scaling, "http://autoscaling.amazonaws.com/doc/2011-01-01/" }, iam = { iam, "https://iam.amazonaws.com/doc/2010-05-08/" }, elasticloadbalancing = { balancing, "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/" }, sts = { sts, "https://sts.amazonaws.com/doc/2011-06-15/" } }
 others.json, others.schedule = json, schedule
 return others

@@ -162,6 +162,20 @@ local settings = {
   location = { GET = function(b) return reply(200, element("LocationConstraint", b.region ~= "us-east-1" and b.region or "")) end },
 }
 
+-- Regions, and pages, only for those who ask with a parameter.
+local function list_buckets(c, q)
+  local out, size = {}, tonumber(q["max-buckets"])
+  for name, b in pairs(c.world.buckets) do
+    if not q["bucket-region"] or q["bucket-region"] == b.region then
+      out[#out + 1] = "<Bucket>" .. element("Name", name) .. element("CreationDate", b.created) .. (next(q) and element("BucketRegion", b.region) or "") .. "</Bucket>"
+    end
+  end
+  table.sort(out)
+  local page, token = out, nil
+  if size then page, token = core.pages(c.world, { MaxItems = size, NextToken = q["continuation-token"] }, out) end
+  return reply(200, "<ListAllMyBucketsResult><Buckets>" .. table.concat(page) .. "</Buckets>" .. (token and element("ContinuationToken", token) or "") .. "</ListAllMyBucketsResult>")
+end
+
 local function list_objects(c, b, bucket, q)
   local names = {}
   for name in pairs(b.objects) do
@@ -269,14 +283,7 @@ end
 function s3.answer(c, request)
   local bucket, key = request.path:match "^/([^/]*)/?(.*)$"
   if bucket == "" then
-    local out = {}
-    for name, b in pairs(c.world.buckets) do
-      if not request.query["bucket-region"] or request.query["bucket-region"] == b.region then
-        out[#out + 1] = "<Bucket>" .. element("Name", name) .. element("CreationDate", b.created) .. element("BucketRegion", b.region) .. "</Bucket>"
-      end
-    end
-    table.sort(out)
-    return reply(200, "<ListAllMyBucketsResult><Buckets>" .. table.concat(out) .. "</Buckets></ListAllMyBucketsResult>")
+    return list_buckets(c, request.query)
   elseif request.method == "PUT" and key == "" and not next(request.query) then
     return create(c, request, bucket)
   end

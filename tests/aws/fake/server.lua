@@ -2,6 +2,7 @@
 local netlab = require "netlab"
 local core = require "fake.core"
 local ec2 = require "fake.ec2"
+local identity = require "fake.identity"
 local others = require "fake.others"
 local s3 = require "fake.s3"
 local signature = require "fake.signature"
@@ -29,6 +30,10 @@ end
 local throttles = { ec2 = { "RequestLimitExceeded", 503 }, s3 = { "SlowDown", 503 }, json = { "ThrottlingException", 400 }, scheduler = { "ThrottlingException", 429 } }
 
 local function answer(world, request)
+  local unsigned = identity.answer(world, request)
+  if unsigned then
+    return unsigned
+  end
   local style = "query"
   local target = request.headers["x-amz-target"]
   local scope = (request.headers.authorization or ""):match "Credential=[^/]+/%d+/[^/]+/([^/]+)/"

@@ -26,6 +26,19 @@ local function seconds(stamp)
 end
 signature.seconds = seconds
 
+-- A clock that is off, in the words that each service has for it.
+local function too_far(service, stamp, their, our)
+  if their and math.abs(their - our) <= 300 then
+    return
+  elseif service == "ec2" then
+    core.refuse("AuthFailure", "AWS was not able to validate the provided access credentials", 401)
+  elseif service == "s3" then
+    core.refuse("RequestTimeTooSkewed", "The difference between the request time and the current time is too large.", 403)
+  end
+  local which = their and their > our and "Signature not yet current: %s is still later than the time of the service" or "Signature expired: %s is now earlier than the time of the service"
+  core.refuse((service == "sts" or service == "iam" or service == "autoscaling") and "SignatureDoesNotMatch" or "InvalidSignatureException", which:format(stamp), 403)
+end
+
 ---Checks a request and returns who it is from and the scope: { key, region, service }.
 function signature.check(world, request)
   local given = request.headers.authorization
@@ -42,10 +55,7 @@ function signature.check(world, request)
     core.refuse(service == "ec2" and "AuthFailure" or "InvalidClientTokenId", "The security token included in the request is invalid", service == "ec2" and 401 or 403)
   end
   local stamp = request.headers["x-amz-date"]
-  local their, our = seconds(stamp or ""), seconds(netlab.time())
-  if not their or math.abs(their - (our + world.skew)) > 300 then
-    core.refuse(service == "s3" and "RequestTimeTooSkewed" or "RequestExpired", "Request has expired.", service == "s3" and 403 or 400)
-  end
+  too_far(service, stamp or "", seconds(stamp or ""), seconds(netlab.time()) + world.skew)
   if key.token ~= request.headers["x-amz-security-token"] then
     core.refuse(service == "ec2" and "AuthFailure" or "InvalidClientTokenId", "The security token included in the request is invalid", 403)
   end

@@ -7,7 +7,9 @@ import contextlib
 import ctypes
 import itertools
 import os
+import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -34,6 +36,11 @@ def sweep():
             delete(name)
 
 
+def _settings(name):
+    """The folder whose files `ip netns exec` lays over those of /etc."""
+    return pathlib.Path("/etc/netns") / name
+
+
 def _pids(name):
     out = run("ip", "netns", "pids", name, check=False)
     return [int(pid) for pid in out.split() if pid.isdigit() and int(pid) != os.getpid()]
@@ -49,6 +56,7 @@ def delete(name):
         while pids and time.monotonic() < deadline:
             pids = _pids(name)
     run("ip", "netns", "delete", name, check=False)
+    shutil.rmtree(_settings(name), ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -89,6 +97,13 @@ class Namespace:
     def popen(self, *arguments, **options):
         # A process group of its own: ending it ends what it started.
         return subprocess.Popen(self.command(*arguments), start_new_session=True, **options)
+
+    def knows(self, addresses):
+        """What is started from now on finds these names: {name: address}."""
+        folder = _settings(self.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        lines = ["127.0.0.1 localhost", *(f"{address} {name}" for name, address in addresses.items())]
+        (folder / "hosts").write_text("".join(f"{line}\n" for line in lines))
 
     def addresses(self, interface="eth0"):
         """IPv4 addresses of an interface, without the prefix length."""

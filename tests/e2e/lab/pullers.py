@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 
-from . import images
+from . import images, process
 
 
 def _digest(path):
@@ -136,3 +136,50 @@ def hosts_folder(folder, registry, url, override_path=False):
         f'server = "https://{registry}"\n\n[host."{url}"]\n  capabilities = ["pull", "resolve"]\n'
         f"  override_path = {str(override_path).lower()}\n")
     return folder
+
+
+class Docker:
+    """One dockerd with folders and a socket of its own, in the host's network and a mount namespace that ends with it; no
+    rule of a firewall and no bridge.  `config`: its daemon.json."""
+
+    def __init__(self, lab, host, folder, config):
+        self._host, self._folder = host, folder
+        folder.mkdir(parents=True)
+        self._short = tempfile.TemporaryDirectory(prefix="netlab-e2e-")  # a socket's path has at most 107 characters
+        self._socket = f"unix://{self._short.name}/docker.sock"
+        self._log = folder / "dockerd.log"
+        # Not by `ip netns exec`: it mounts another /sys, in which there are no control groups.
+        command = ["nsenter", f"--net=/run/netns/{host.name}", "unshare", "--mount", "/usr/sbin/dockerd",
+                   "--config-file", config, "--data-root", folder / "root", "--exec-root", f"{self._short.name}/exec",
+                   "--pidfile", folder / "pid", "--host", self._socket, "--storage-driver=vfs", "--bridge=none",
+                   "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"]
+        with open(self._log, "wb") as log:
+            self._process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                                             start_new_session=True)
+        lab.keep(self)
+        deadline = time.monotonic() + 60
+        while "API listen on" not in self._log.read_text(errors="replace"):
+            assert self._process.poll() is None and time.monotonic() < deadline, self._log.read_text()[-3000:]
+            time.sleep(0.05)
+
+    def run(self, *words, fails=False, timeout=120):
+        """The docker command: what it prints."""
+        done = subprocess.run(self._host.command("/usr/bin/docker", "--host", self._socket, *words), stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, timeout=timeout)
+        assert (done.returncode != 0) == fails, done.stdout
+        return done.stdout
+
+    def pull(self, name, image):
+        """Pulls it anew, and compares what it keeps with the image."""
+        self.run("pull", "--quiet", name)
+        config, digests = self.run("image", "inspect", "--format", "{{.Id}} {{.RepoDigests}}", name).split(" ", 1)
+        assert config == image.config["digest"]
+        assert f"@{image.digest}" in digests
+        _check_files(self._folder / "root/vfs", image)
+
+    def remove(self, *names):
+        self.run("image", "rm", *names)
+
+    def close(self):
+        process.stop(self._process, timeout=30)
+        self._short.cleanup()

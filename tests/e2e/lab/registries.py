@@ -15,8 +15,8 @@ import urllib.parse
 from . import netns, process
 
 
-def certificates(folder, address):
-    """A CA, and a certificate of its for the address: {"ca", "cert", "key"}."""
+def certificates(folder, *names):
+    """A CA, and a certificate of its for names or addresses: {"ca", "cert", "key"}."""
     folder = pathlib.Path(folder) / "tls"
     folder.mkdir(exist_ok=True)
 
@@ -28,13 +28,14 @@ def certificates(folder, address):
             "-out", paths["ca"])
     openssl("req", "-new", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=registry", "-keyout", paths["key"], "-out",
             paths["request"])
-    paths["extension"].write_text(f"subjectAltName=IP:{address}\n")
+    names = [f"{'IP' if name[-1].isdigit() else 'DNS'}:{name}" for name in names]
+    paths["extension"].write_text(f"subjectAltName={','.join(names)}\n")
     openssl("x509", "-req", "-in", paths["request"], "-CA", paths["ca"], "-CAkey", paths["ca_key"], "-CAcreateserial",
             "-days", "2", "-extfile", paths["extension"], "-out", paths["cert"])
     return paths
 
 
-class _Server:
+class Server:
     """An HTTP/1.1 server in a host's namespace; every request goes to self.answer(handler)."""
 
     def __init__(self, host, address, port, tls=None):
@@ -58,11 +59,11 @@ class _Server:
             def log_message(self, *_):
                 pass
 
-        class Server(http.server.ThreadingHTTPServer):
+        class Listener(http.server.ThreadingHTTPServer):
             request_queue_size = 128
 
         with netns.inside(host.name):
-            self._server = Server((address, port), Handler)
+            self._server = Listener((address, port), Handler)
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(tls["cert"], tls["key"])
@@ -88,7 +89,7 @@ class _Server:
             handler.wfile.write(body)
 
 
-class Issuer(_Server):
+class Issuer(Server):
     """Gives tokens that docker-registry takes (distribution's token specification), to who knows the password when one
     is set.  `asked`: the scopes."""
 
@@ -146,7 +147,7 @@ class Secure:
             self._process.wait(10)
 
 
-class Faulty(_Server):
+class Faulty(Server):
     """A registry of ours with one image, whose answers a test spoils: `faults` is a list of functions of (handler,
     path); the first that returns something else than None has answered.  `asked`: (method, path, range)."""
 
