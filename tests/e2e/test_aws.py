@@ -409,6 +409,22 @@ def test_fleet(stand_in):
     assert cloud.list("lab-eu-west-1") == cloud.list("lab-us-east-1") == []
 
 
+def test_recipes_run_side_by_side(stand_in):
+    """The reaper stays up, and is in nobody's way."""
+    cloud = stand_in()
+    here = environment(cloud.endpoint, cloud.home, XDG_RUNTIME_DIR=str(cloud.folder))
+    reaper = subprocess.Popen(cloud.command("reaper"), env=here, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, cwd=cloud.folder)
+    try:
+        deadline = time.monotonic() + 60
+        while not [call for call in cloud.ask("calls") or [] if call["action"] == "DescribeInstances"]:
+            assert reaper.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        cloud.run("lab", "--dry-run", expect=2, XDG_RUNTIME_DIR=str(cloud.folder))
+    finally:
+        reaper.terminate()
+        assert reaper.wait(30) == 0
+
+
 @pytest.mark.needs("faketime")
 def test_wrong_clock(stand_in):
     """A machine whose clock is off by minutes works; by twenty, either way, it is told so once, before anything is made."""
