@@ -121,6 +121,7 @@ int run(const api& a, const global_options& global, std::vector<std::string> wor
     if (!h.mistakes().empty()) return report(global, h);
 
     std::unique_ptr<control_server> control;
+    // What only checks leaves no instance to ask: several such recipes run side by side.
     auto services = h.graph().services();
     bool serves = std::any_of(services.begin(), services.end(), [](const auto& s) { return s->stays(); });
     if (serves || !h.state_folder().empty() || !global.control.empty()) {
