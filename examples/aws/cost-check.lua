@@ -2,7 +2,7 @@
 --
 --   netlab run examples/aws/cost-check.lua                   exit code 0: within the budget, 2: not, 1: could not tell
 --   netlab run examples/aws/cost-check.lua --cost-explorer   asks Cost Explorer too: $0.01 a page, kept for a day
---   netlab run examples/aws/cost-check.lua --refresh         asks the Pricing API and writes --prices
+--   netlab aws prices --refresh                              new prices, for the option --prices
 local netlab = require "netlab"
 local declaration = require "declaration"
 
@@ -10,7 +10,6 @@ local opt = netlab.args(declaration.options {
   { name = "all-regions", type = "boolean", default = false, help = "look at every enabled region" },
   { name = "cost-explorer", type = "boolean", default = false, help = "ask Cost Explorer: $0.01 a page, kept for a day" },
   { name = "cache", type = "path", default = "cost-explorer.json", help = "where its answer is kept" },
-  { name = "refresh", type = "boolean", default = false, help = "fetch prices from the Pricing API and end" },
   { name = "aws-budget", type = "string", help = "make an AWS Budget that writes to this mail address" },
   { name = "hours", type = "number", default = 3, help = "of one experiment" },
   { name = "nodes", type = "integer", default = 3, help = "of one experiment" },
@@ -31,47 +30,6 @@ end
 
 -- The services that a lab has; anything else on the bill is a surprise.
 local expected = { ["Amazon Elastic Compute Cloud - Compute"] = true, ["EC2 - Other"] = true, ["Amazon Virtual Private Cloud"] = true, ["Amazon Simple Storage Service"] = true, ["AWS Cost Explorer"] = true, ["Tax"] = true, ["AmazonCloudWatch"] = true }
-
-local function refresh()
-  local table_of = {}
-  local prefix = prices.prefixes[opt.region]
-  if not prefix then
-    return nil, netlab.err.new("unsupported", "the usage types of " .. opt.region .. " have no known prefix", "region")
-  end
-  local wanted = {}
-  for what, usage in pairs(prices.usage) do
-    wanted[what] = usage
-  end
-  for _, size in ipairs { "nano", "micro", "small", "medium", "large" } do
-    wanted["t4g." .. size] = { "AmazonEC2", "BoxUsage:t4g." .. size, { operatingSystem = "Linux", preInstalledSw = "NA", tenancy = "Shared", capacitystatus = "Used" } }
-  end
-  for what, usage in pairs(wanted) do
-    local filters = { usagetype = prefix .. usage[2] }
-    for field, value in pairs(usage[3] or {}) do
-      filters[field] = value
-    end
-    local got, err = aws.pricing:get_products { service_code = usage[1], filters = filters }
-    if not got then
-      return nil, err
-    end
-    for _, text in ipairs(got.price_list or {}) do
-      local product = netlab.json.decode(text)
-      for _, term in pairs(product.terms.OnDemand or {}) do
-        for _, dimension in pairs(term.priceDimensions) do
-          local usd = tonumber(dimension.pricePerUnit.USD)
-          if usd and usd > 0 then
-            table_of[what] = usd
-          end
-        end
-      end
-    end
-  end
-  local written, err = netlab.fs.write(opt.prices, netlab.json.encode({ date = netlab.time():sub(1, 10), prices = { [opt.region] = table_of } }, true))
-  if not written then
-    return nil, err
-  end
-  return table_of
-end
 
 local function explorer()
   local cached = netlab.fs.read(opt.cache)
@@ -115,19 +73,6 @@ local function hours_of(item, now, ends_of_nodes)
 end
 
 netlab.main(function()
-  if opt.refresh then
-    local got, err = refresh()
-    if not got then
-      return declaration.finish(nil, err, "prices")
-    end
-    local count = 0
-    for what, usd in pairs(got) do
-      count = count + 1
-      print(("  %s $%s"):format(what, tostring(usd)))
-    end
-    print(("%d prices of %s written to %s"):format(count, opt.region, opt.prices))
-    return count > 0 and 0 or 1
-  end
   local now = netlab.time()
   local found, err = lab:inventory { all_regions = opt["all-regions"] }
   if not found then
@@ -184,7 +129,7 @@ netlab.main(function()
   local one = opt.nodes * opt.hours * (disk + compute) + opt.hours * price "public_ipv4"
   print(("an experiment of %d nodes for %g h costs $%.4f, %d evenings a month $%.2f%s"):format(opt.nodes, opt.hours, one, opt.evenings, one * opt.evenings,
     one * opt.evenings > opt.budget and ("; the budget has room for %d"):format(math.floor(opt.budget / one)) or ""))
-  local age = prices.age(now, refreshed)
+  local age = prices.age(now, opt.region, refreshed)
   if age then
     print(age)
   end

@@ -663,7 +663,7 @@ function netlab.dns.pihole(options) end
 
 ---@class netlab.dns.server.options.groups.schedule
 ---@field days? string "mon-fri", "sat,sun" (default "daily")
----@field from? string by the clock of the machine that netlab runs on, in its time zone (default "00:00")
+---@field from? string by the clock of the machine that netlab runs on, in `time_zone` (default "00:00")
 ---@field to? string before `from`: the next day (default "24:00")
 ---@field lists string[] the lists that count then (required)
 
@@ -715,6 +715,7 @@ function netlab.dns.pihole(options) end
 ---@field blocking? "null"|"nxdomain"|"nodata"|"refused"|string|string[] what a blocked name is answered with: 0.0.0.0 and ::, an error, nothing, or an address (default "null")
 ---@field blocking_ttl? string how long clients keep such an answer (default "2s")
 ---@field groups? table<string, netlab.dns.server.options.groups> whose lists count for whom; "everybody" is who is in no group
+---@field time_zone? string of the hours of schedules: "Europe/Prague"; the machine's own when left out
 ---@field safe_search? "off"|"moderate"|"strict" search engines and video sites leave adult content out: Google, Bing, DuckDuckGo, YouTube and others; "moderate" differs for YouTube (default "off")
 ---@field pihole? netlab.dns.pihole a Pi-hole whose lists, domains, groups, clients and local records count as well
 ---@field log? boolean|netlab.dns.server.options.log the query log, for netlab dns top, tail and why; kept in the state folder, and off without one (default true)

@@ -1,5 +1,5 @@
 -- What things cost, in US dollars: list prices with the day they were read. Nothing here is fetched on its own:
--- examples/aws/cost-check.lua --refresh asks the Pricing API and writes a file that goes before this table.
+-- netlab aws prices --refresh asks the Pricing API and writes a file that goes before this table.
 local netlab = require "netlab"
 
 local prices = {}
@@ -45,20 +45,22 @@ local function days(text)
 end
 prices.days = days
 
----The table that --refresh wrote, for the functions below; nothing when there is no file; nil, err when it is none.
+---The tables that --refresh wrote, { dates, prices } by region, for the functions below; nothing when there is no
+---file; nil, err when it is none.
 function prices.read(path)
   if not path or not netlab.fs.exists(path) then
     return nil
   end
   local text, err = netlab.fs.read(path)
   local data, problem = netlab.json.decode(text or "")
-  local good = type(data) == "table" and type(data.date) == "string" and data.date:find "^%d%d%d%d%-%d%d%-%d%d" and type(data.prices) == "table"
-  for _, region in pairs(good and data.prices or {}) do
-    good = good and type(region) == "table"
+  local good = type(data) == "table" and type(data.dates) == "table" and type(data.prices) == "table"
+  for name, region in pairs(good and data.prices or {}) do
+    local date = data.dates[name]
+    good = good and type(region) == "table" and type(date) == "string" and date:find "^%d%d%d%d%-%d%d%-%d%d$" ~= nil
     for _, usd in pairs(good and region or {}) do good = good and type(usd) == "number" end
   end
   if not good then
-    return nil, netlab.err.new("invalid", ("%s is no table of prices%s: delete it, or have examples/aws/cost-check.lua --refresh write it anew"):format(
+    return nil, netlab.err.new("invalid", ("%s is no table of prices%s: delete it, or have netlab aws prices --refresh write it anew"):format(
       path, (err or problem) and " (" .. (err or problem).message .. ")" or ""), "prices")
   end
   return data
@@ -74,12 +76,17 @@ function prices.of(region, what, refreshed)
   return prices.table["eu-west-1"][what], false
 end
 
----How old the table is, as a sentence; nil when it is younger than 90 days.
-function prices.age(now, refreshed)
-  local date = refreshed and refreshed.date or prices.date
+---When a region's prices were read.
+function prices.date_of(region, refreshed)
+  return refreshed and refreshed.dates[region] or prices.date
+end
+
+---How old a region's prices are, as a sentence; nil when they are younger than 90 days.
+function prices.age(now, region, refreshed)
+  local date = prices.date_of(region, refreshed)
   local old = days(now) - days(date)
   if old >= 90 then
-    return ("the prices are %d days old (%s): netlab run examples/aws/cost-check.lua --refresh brings new ones"):format(old, date)
+    return ("the prices are %d days old (%s): netlab aws prices --refresh --region %s brings new ones"):format(old, date, region)
   end
 end
 

@@ -64,7 +64,7 @@ function plan:text()
   if self.cost.monthly > lab.budget then
     out[#out + 1] = ("the lab costs more than its budget: %s of $%.2f a month"):format(money(self.cost.monthly), lab.budget)
   end
-  for _, line in ipairs(self.part and { prices.age(lab.now, lab.refreshed) } or report.notes(lab)) do
+  for _, line in ipairs(self.part and { prices.age(lab.now, lab.region, lab.refreshed) } or report.notes(lab)) do
     out[#out + 1] = line
   end
   return table.concat(out, "\n")
@@ -108,7 +108,7 @@ function report.notes(o)
   if not own then
     out[#out + 1] = ("no prices of %s are known: those of eu-west-1 are shown"):format(region)
   end
-  out[#out + 1] = prices.age(o.now, o.refreshed)
+  out[#out + 1] = prices.age(o.now, region, o.refreshed)
   local gateway, address = prices.of(region, "nat_gateway", o.refreshed), prices.of(region, "public_ipv4", o.refreshed)
   if o.nat == "gateway" then
     out[#out + 1] = ("the NAT gateway is never free: %s a month with its address, idle; nat = \"instance\" is the bastion, %s/h while nodes run"):format(money((gateway + address) * prices.month), money(address))

@@ -86,6 +86,13 @@ class StandIn:
             assert done.returncode == expect, done.stdout
         return done
 
+    def netlab(self, *words, expect=0):
+        """A command of netlab's that asks AWS: what it prints."""
+        done = subprocess.run([str(self.binary), *words], env=environment(self.endpoint, self.home), stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=120, text=True, cwd=self.folder)
+        assert done.returncode == expect and SECRET not in done.stdout, done.stdout
+        return done.stdout
+
     def aws(self, *words, **more):
         command = ["aws", "--endpoint-url", self.endpoint, "--output", "json", *words]
         done = subprocess.run(command, env=environment(self.endpoint, self.home, **more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120, text=True)
@@ -206,10 +213,15 @@ def test_money(stand_in):
         {"service": "AmazonEC2", "sku": "A", "unit": "Hrs", "price": "0.0999", "attributes": {
             "usagetype": "EU-BoxUsage:t4g.small", "operatingSystem": "Linux", "preInstalledSw": "NA", "tenancy": "Shared", "capacitystatus": "Used"}},
         {"service": "AmazonEC2", "sku": "B", "unit": "Hrs", "price": "0.0480", "attributes": {"usagetype": "EU-NatGateway-Hours"}},
-        {"service": "AmazonEC2", "sku": "C", "unit": "Hrs", "price": "9", "attributes": {"usagetype": "NatGateway-Hours"}}])
-    refreshed = cloud.run("cost-check", "--refresh", expect=0).stdout
-    assert "t4g.small $0.0999" in refreshed and "2 prices of eu-west-1 written" in refreshed
-    assert json.loads((cloud.folder / "prices.json").read_text())["prices"]["eu-west-1"]["nat_gateway"] == 0.048
+        {"service": "AmazonEC2", "sku": "C", "unit": "Hrs", "price": "9", "attributes": {"usagetype": "NatGateway-Hours"}},
+        {"service": "AmazonEC2", "sku": "D", "unit": "Hrs", "price": "0.0520", "attributes": {"usagetype": "EUC1-NatGateway-Hours"}}])
+    refreshed = cloud.netlab("aws", "prices", "--refresh")
+    assert re.search(r"t4g.small +\$0.0999 +an hour \(was \$0.0184\)", refreshed) and "nat_gateway          $0.048    an hour\n" in refreshed
+    assert re.search(r"t4g.small +\$0.0999 +an hour\n", cloud.netlab("aws", "prices"))
+    assert "those of eu-central-1, eu-north-1" in cloud.netlab("aws", "prices", "--refresh", "--region", "xx-1", expect=1)
+    assert "(was $0.048)" in cloud.netlab("aws", "prices", "--refresh", "--region", "eu-central-1")
+    kept = json.loads((cloud.folder / "prices.json").read_text())["prices"]
+    assert (kept["eu-west-1"]["nat_gateway"], kept["eu-central-1"]) == (0.048, {"nat_gateway": 0.052})
     assert "the bastion then costs $15." in cloud.run("lab", "--dry-run").stdout
 
     kept = str(cloud.folder / "cost-explorer.json")
@@ -222,7 +234,7 @@ def test_money(stand_in):
     assert "Amazon Relational Database Service $0.0100  UNEXPECTED" in cloud.run("cost-check", "--cost-explorer", "--cache", kept, expect=2).stdout
     assert [call["action"] for call in cloud.ask("calls")].count("GetCostAndUsage") == 2
 
-    (cloud.folder / "prices.json").write_text(json.dumps({"date": time.strftime("%Y-%m-%d", time.gmtime(time.time() - 400 * 86400)), "prices": {"eu-west-1": {"t4g.small": 0.02}}}))
+    (cloud.folder / "prices.json").write_text(json.dumps({"dates": {"eu-west-1": time.strftime("%Y-%m-%d", time.gmtime(time.time() - 400 * 86400))}, "prices": {"eu-west-1": {"t4g.small": 0.02}}}))
     old = cloud.run("cost-check", expect=0).stdout
     assert "the prices are 400 days old" in old and "152 h of a bastion cost $3.04" in old, old
     (cloud.folder / "prices.json").write_text("[]")
@@ -407,6 +419,22 @@ def test_fleet(stand_in):
     cloud.run("fleet", *regions, "--yes", expect=0)
     cloud.run("fleet", *regions, "--down", "--yes", expect=2)
     assert cloud.list("lab-eu-west-1") == cloud.list("lab-us-east-1") == []
+
+
+def test_recipes_run_side_by_side(stand_in):
+    """The reaper stays up, and is in nobody's way."""
+    cloud = stand_in()
+    here = environment(cloud.endpoint, cloud.home, XDG_RUNTIME_DIR=str(cloud.folder))
+    reaper = subprocess.Popen(cloud.command("reaper"), env=here, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, cwd=cloud.folder)
+    try:
+        deadline = time.monotonic() + 60
+        while not [call for call in cloud.ask("calls") or [] if call["action"] == "DescribeInstances"]:
+            assert reaper.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        cloud.run("lab", "--dry-run", expect=2, XDG_RUNTIME_DIR=str(cloud.folder))
+    finally:
+        reaper.terminate()
+        assert reaper.wait(30) == 0
 
 
 @pytest.mark.needs("faketime")

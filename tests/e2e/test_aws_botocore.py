@@ -108,8 +108,8 @@ def test_requests_are_botocores(request, tmp_path):
             operation = described.operation_model(name)
             value = sample(operation.input_shape) if operation.input_shape else None
             theirs, ours = value or ({}, {})
-            wanted[f"{service}.{name}"] = {key: str(text).lower() if isinstance(text, bool) else str(text)
-                                           for key, text in writer.serialize_to_request(theirs, operation)["body"].items()}
+            wanted[f"{described.signing_name}.{name}"] = {key: str(text).lower() if isinstance(text, bool) else str(text)
+                                                          for key, text in writer.serialize_to_request(theirs, operation)["body"].items()}
             calls.append({"service": service, "action": xform_name(name), "input": ours})
     got = {}
 
@@ -181,9 +181,9 @@ def test_answers_are_botocores(request, tmp_path):
                 continue
             wrapper = shape.serialization.get("resultWrapper")
             body = f"<{name}Response>{f'<{wrapper}>{body}</{wrapper}>' if wrapper else body}<requestId>r</requestId></{name}Response>"
-            answers[f"{service}.{name}"] = body.encode()
-            wanted[f"{service}.{name}"] = ours(shape, reader.parse({"status_code": 200, "headers": {}, "body": body.encode()}, shape))
-            calls.append({"service": service, "action": xform_name(name), "name": f"{service}.{name}"})
+            answers[f"{described.signing_name}.{name}"] = body.encode()
+            wanted[f"{described.signing_name}.{name}"] = ours(shape, reader.parse({"status_code": 200, "headers": {}, "body": body.encode()}, shape))
+            calls.append({"service": service, "action": xform_name(name), "name": f"{described.signing_name}.{name}"})
 
     told = ask_all(request, tmp_path, listen(lambda name, _: answers[name]), calls)
     got = {call["name"]: each for call, each in zip(calls, told)}

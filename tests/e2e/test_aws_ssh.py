@@ -1,8 +1,11 @@
 """talos-launch --follow as an operator has it: the bastion is another machine, reached by Debian's own ssh and sshd."""
 
+import contextlib
+import os
 import pathlib
 import re
 import shlex
+import signal
 import subprocess
 import urllib.request
 
@@ -71,7 +74,10 @@ SetEnv PATH={folder}/bin:/usr/bin:/bin
         """sshd goes, and every session of it."""
         process.kill_group(self.sshd)
         self.sshd.wait(20)
-        self.host.run("pkill", "-KILL", "--ns", str(self.netlab.pid), "--nslist", "net", "-x", "sshd", check=False)
+        for pid in netns.run("ip", "netns", "pids", self.host.name).split():
+            with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+                if pathlib.Path(f"/proc/{pid}/comm").read_text().startswith("sshd"):
+                    os.kill(int(pid), signal.SIGKILL)
 
     def start_netlab(self):
         self.netlab = self.host.popen(self.binary, "run", str(self.folder / "bastion.lua"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)

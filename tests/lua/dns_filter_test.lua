@@ -26,6 +26,7 @@ netlab.dns.server {
       schedule = { { days = "mon-fri", from = "20:00", to = "07:00", lists = { "own" } } },
     },
   },
+  time_zone = "Europe/Prague",
 }]], {})
   end
 end)
@@ -49,6 +50,9 @@ test.case("bad lists and groups, each at its option", function()
     { own .. 'groups = { everybody = { clients = { "x" } } }', "it takes lists only" },
     { own .. 'groups = { a = { clients = { "x" }, schedule = { { from = "25:00", lists = {} } } } }', "schedule[1].from" },
     { own .. 'groups = { a = { clients = { "x" }, schedule = { { days = "someday", lists = {} } } } }', "schedule[1].days" },
+    { own .. 'time_zone = "Europe/Pargue"', "time_zone: \"Europe/Pargue\" is no time zone that this machine knows" },
+    { own .. 'time_zone = "../localtime"', "time_zone" },
+    { own .. 'time_zone = "Europe"', "time_zone" },
   }
   for _, case in ipairs(cases) do
     local messages = test.check(head .. server(case[1])).messages

@@ -76,8 +76,8 @@ std::vector<const CLI::App*> commands_of(const CLI::App& app);
 // What each file of this folder adds.
 void add_run(command_line& all); // run and check
 void add_test(command_line& all);
-void add_doc(command_line& all); // doc and plugin
-void add_probe(command_line& all);
+void add_doc(command_line& all);      // doc and plugin
+void add_built_in(command_line& all); // probe and aws
 void add_dns(command_line& all);
 void add_status(command_line& all);
 void add_top(command_line& all);

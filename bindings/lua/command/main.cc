@@ -15,7 +15,7 @@ int main(int argc, char** argv) {
   command::add_run(all);
   command::add_test(all);
   command::add_doc(all);
-  command::add_probe(all);
+  command::add_built_in(all);
   command::add_status(all);
   command::add_top(all);
   command::add_console(all);

@@ -1,5 +1,6 @@
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -120,7 +121,9 @@ int run(const api& a, const global_options& global, std::vector<std::string> wor
     if (!h.mistakes().empty()) return report(global, h);
 
     std::unique_ptr<control_server> control;
-    bool serves = !h.graph().services().empty();
+    // What only checks leaves no instance to ask: several such recipes run side by side.
+    auto services = h.graph().services();
+    bool serves = std::any_of(services.begin(), services.end(), [](const auto& s) { return s->stays(); });
     if (serves || !h.state_folder().empty() || !global.control.empty()) {
       auto path = control_socket_path(global.control, h.state_folder());
       auto opened = control_server::open(h, path);

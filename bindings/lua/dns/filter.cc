@@ -11,6 +11,8 @@ namespace netlab::lua {
 
 namespace {
 
+constexpr std::size_t most_zone_bytes = 1u << 20;
+
 constexpr std::string_view everybody = "everybody";
 
 option_type list_entry() {
@@ -230,13 +232,15 @@ std::vector<option> dns_filter_fields() {
                        type::list(type::table({
                            with_default("days", type::string(), "daily", "\"mon-fri\", \"sat,sun\""),
                            with_default("from", type::string(), "00:00",
-                                        "by the clock of the machine that netlab runs on, in its time zone"),
+                                        "by the clock of the machine that netlab runs on, in `time_zone`"),
                            with_default("to", type::string(), "24:00", "before `from`: the next day"),
                            required("lists", type::list(type::string()), "the lists that count then"),
                        })),
                        "other lists at some hours; the first entry that holds counts"),
           })),
           "whose lists count for whom; \"everybody\" is who is in no group"),
+      optional("time_zone", type::string(),
+               "of the hours of schedules: \"Europe/Prague\"; the machine's own when left out"),
       with_default(
           "safe_search", safe_search_words(), "off",
           "search engines and video sites leave adult content out: Google, Bing, DuckDuckGo, YouTube "
@@ -260,6 +264,7 @@ result<dns_filter_settings> read_dns_filter(const options& o) {
     return fail(errc::invalid, fine.error().message, "blocklists");
   given->safe.resize(1 + given->groups.size(), given->safe[0]); // a Pi-hole's groups
   out.safe = std::move(given->safe);
+  out.zone_name = o.maybe<std::string>("time_zone").value_or("");
   auto groups = dns::filter_groups::make(given->everybody, std::move(given->groups));
   if (!groups) return tl::unexpected(groups.error());
   out.groups = std::move(*groups);
@@ -279,6 +284,20 @@ result<dns_filter_settings> read_dns_filter(const options& o) {
   auto seconds = std::chrono::duration_cast<std::chrono::seconds>(o.get<duration>("blocking_ttl")).count();
   out.blocking.ttl = static_cast<std::uint32_t>(std::clamp<std::int64_t>(seconds, 0, 86400));
   return out;
+}
+
+result<void> dns_filter_settings::load_zone(files& from) {
+  if (zone_name.empty()) return {};
+  auto path = time_zone::path_of(zone_name);
+  auto bytes = path ? from.read(*path, most_zone_bytes) : result<std::string>(std::string());
+  auto read = bytes ? time_zone::parse(as_bytes(*bytes)) : tl::unexpected(bytes.error());
+  if (!read)
+    return fail(errc::invalid,
+                "\"" + printable(zone_name) +
+                    "\" is no time zone that this machine knows; Debian's package tzdata brings them",
+                "time_zone");
+  zone = std::move(*read);
+  return {};
 }
 
 json pihole_import::status() const {
@@ -310,11 +329,22 @@ void dns_filter::stop() {
 }
 
 dns::week_minute dns_filter::now() const {
-  auto seconds = std::chrono::floor<std::chrono::seconds>(world_.clock.wall()).time_since_epoch().count();
-  time_t t = static_cast<time_t>(seconds);
-  tm local{};
-  localtime_r(&t, &local);
-  return static_cast<dns::week_minute>((local.tm_wday + 6) % 7 * 24 * 60 + local.tm_hour * 60 + local.tm_min);
+  using namespace std::chrono;
+  auto utc = floor<seconds>(world_.clock.wall());
+  seconds offset{};
+  if (settings_.zone) {
+    offset = settings_.zone->offset(utc);
+  } else {
+    time_t t = utc.time_since_epoch().count();
+    tm local{};
+    localtime_r(&t, &local);
+    offset = seconds(local.tm_gmtoff);
+  }
+  auto here = utc + offset;
+  auto day = floor<days>(here);
+  auto minutes =
+      (weekday(day).iso_encoding() - 1) * 24 * 60 + floor<std::chrono::minutes>(here - day).count();
+  return static_cast<dns::week_minute>(minutes);
 }
 
 void dns_filter::plan_change() {

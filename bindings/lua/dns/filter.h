@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,8 @@
 #include "netlab/dns_filter_groups.h"
 #include "netlab/dns_filter_lists.h"
 #include "netlab/dns_pihole.h"
+#include "netlab/files.h"
+#include "netlab/time_zone.h"
 
 namespace netlab::lua {
 
@@ -36,6 +39,11 @@ struct dns_filter_settings {
                                       [](dns::safe_search s) { return s != dns::safe_search::off; });
   }
   bool has_lists() const { return !lists.lists.empty(); }
+
+  std::string zone_name; // of schedules; empty: the machine's own
+  std::optional<time_zone> zone;
+  // Reads the zone's file. The error's `op` is the option.
+  result<void> load_zone(files& from);
 };
 // The error's `op` is the option at fault.
 result<dns_filter_settings> read_dns_filter(const options& o);

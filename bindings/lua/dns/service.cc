@@ -29,6 +29,7 @@ std::string dns_service::default_name() const {
 result<void> dns_service::check(host& h) {
   if (filtering.has_lists() && h.state_folder().empty())
     return fail(errc::invalid, "lists are kept in the state folder: call netlab.state first", "blocklists");
+  if (auto loaded = filtering.load_zone(h.world().files); !loaded) return loaded;
   if (logging.wanted && h.state_folder().empty())
     return fail(errc::invalid, "the log is kept in the state folder: call netlab.state first", "log");
   if (auto loaded = names.zones.load(h.world().files); !loaded) return loaded;

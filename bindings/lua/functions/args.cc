@@ -35,8 +35,8 @@ std::string help_text(const std::string& recipe, const std::vector<option>& decl
     rows.emplace_back(std::move(left), std::move(right));
   }
   rows.emplace_back("--help", "shows this and ends");
-  // The probes are recipes that travel in the binary; their name is the command that runs them.
-  bool built_in = recipe.starts_with("netlab probe ");
+  // Recipes that travel in the binary are called by the command that runs them.
+  bool built_in = recipe.starts_with("netlab ");
   std::string out = "usage: " + std::string(built_in ? "" : "netlab run ") + recipe +
                     (declared.empty() ? "" : " [options]") + "\n\noptions:\n";
   for (auto& [left, right] : rows) {

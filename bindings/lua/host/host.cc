@@ -343,7 +343,7 @@ json host::status() {
   json services = json::array();
   for (const auto& o : graph_->objects()) {
     json entry = {{"kind", o->kind()}, {"name", o->name()}, {"at", o->where().to_string()}};
-    if (auto s = std::dynamic_pointer_cast<service>(o)) {
+    if (auto s = std::dynamic_pointer_cast<service>(o); s && s->stays()) {
       json endpoints = json::array();
       for (const auto& e : s->endpoints()) endpoints.push_back(e.protocol + " " + e.local.to_string());
       entry["endpoints"] = std::move(endpoints);

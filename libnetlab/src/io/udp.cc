@@ -11,7 +11,7 @@ namespace netlab::io {
 
 namespace {
 
-constexpr std::size_t most_spare = 256;      // sockets of one family that wait for their next owner
+constexpr std::size_t most_spare = 128;      // sockets of one family that wait for their next owner
 constexpr int most_stale = 64;               // datagrams in one that is given back
 constexpr std::size_t max_batch = 64;        // messages in one sendmmsg call
 constexpr std::size_t max_gso_bytes = 65507; // an IPv4 datagram's payload bounds a segmented send as well

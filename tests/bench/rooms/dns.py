@@ -257,8 +257,6 @@ def in_process(setting):
 def measure(_cable, setting):
     lists = Lists(setting.data / "dns", 100_000 if setting.quick else 1_000_000)
     folder = setting.folder / "dns"
-    # A turn of each load takes a second or two: many short ones, with all servers ready, meet the same disturbances.
-    turns_of_load = 1 if setting.quick else 3 * setting.rounds
     misses = 10_000 if setting.quick else 40_000
     started = Row("exec until a listed name is blocked", "ms", "lower", [at_most(50)])
     kept = Load("kept", [at_most_above_floor(0.4), at_most_of_floor(1.2)])
@@ -296,13 +294,18 @@ def measure(_cable, setting):
             own.add(kind.name, taken["own"])
         turns.each(start)
 
+        def take_turns(work):
+            turns.each(work)
+            if not setting.quick:  # dnsmasq is the slowest by far: three of its turns tell enough
+                turns.each(work, rounds=2 * setting.rounds, only=[kind.name for kind in turns.kinds if kind.name != "dnsmasq"])
+
         for load, questions, options in ((kept, lists.kept, ["-l", 1]), (forwarded, lists.forwarded, ["-l", 1]),
                                          (blocked, lists.blocked, ["-n", 1])):
             def prepare(kind):
                 if kind.name != "floor":  # what was not asked for yet is a miss
                     stations[kind.name].ask(questions)
             turns.each(prepare, rounds=1)
-            turns.each(lambda kind: load.measure(stations[kind.name], questions, *options), rounds=turns_of_load)
+            take_turns(lambda kind: load.measure(stations[kind.name], questions, *options))
 
         def look(total, written):
             def at(kind):
@@ -320,7 +323,7 @@ def measure(_cable, setting):
             station.misses += 1
             # dnsmasq takes 300 us for each, and would be busy with one turn for minutes.
             miss.measure(station, lists.fresh(station.misses, misses), "-n", 1, "-l", 3)
-        turns.each(ask_fresh, rounds=turns_of_load)
+        take_turns(ask_fresh)
         look(loaded, loaded_own)
         for station in stations.values():
             station.stop()
