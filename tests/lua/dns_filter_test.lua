@@ -63,6 +63,25 @@ test.case("bad lists and groups, each at its option", function()
   test.contains(messages[1], "netlab.state")
 end)
 
+test.case("hours are those of the zone", { deadline = "60s" }, function()
+  -- An hour before and after this moment by a clock that is twelve hours ahead: there is no day on which the two are one.
+  local now = tonumber(netlab.time():sub(12, 13))
+  local from, to = ("%02d:00"):format((now + 11) % 24), ("%02d:00"):format((now + 14) % 24)
+  for zone, blocked in pairs { ["Etc/GMT-12"] = true, ["Etc/UTC"] = false } do
+    local running = test.run(([[
+      netlab.state "state"
+      netlab.dns.server {
+        listen = "127.0.0.1:0", upstreams = "127.0.0.1:1", blocking = "nxdomain", time_zone = "%s",
+        blocklists = { { name = "own", rules = { "a.example" } } },
+        groups = { here = { clients = { "127.0.0.0/8" }, lists = {}, schedule = { { from = "%s", to = "%s", lists = { "own" } } } } },
+      }
+    ]]):format(zone, from, to))
+    local report = netlab.dns.probe { name = "a.example", server = running:endpoint "dns.server" }
+    test.equal(report ~= nil and report.rcode == "NXDOMAIN", blocked, zone) -- else the upstream is asked, which is nobody
+    test.equal(running:stop().exit_code, 0)
+  end
+end)
+
 test.case("a Pi-hole that is not there", function()
   local messages = test.check(head .. 'netlab.dns.pihole { path = "nowhere" }').messages
   test.equal(#messages, 1)
