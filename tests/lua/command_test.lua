@@ -74,7 +74,7 @@ end)
 test.case("wrong usage is 2 and suggests", function()
   for words, part in pairs {
     chekc = 'did you mean "check"?',
-    run = "run needs a recipe",
+    run = "run: FILE is required",
     test = "FILE is required",
     plugin = "usage: netlab plugin list",
   } do
@@ -85,9 +85,10 @@ test.case("wrong usage is 2 and suggests", function()
   test.equal(run("--log", "xml", "version").exit_code, 2)
   test.equal(run().exit_code, 2)
   test.equal(run("--help").exit_code, 0)
-  test.contains(run("check", "--help").output, "usage: netlab check FILE")
+  test.contains(run("check", "--help").output, "usage: netlab check [options] FILE")
   test.contains(run("dns", "tail", "--help").output, "-f, --follow")
   test.contains(run("dns", "tial").errors, 'there is no "dns tial" (did you mean "tail"?)')
+  test.contains(run("run", "--sate", "x", "lab.lua").errors, 'run: unexpected "--sate" (did you mean "--state"?)')
   test.contains(run("status", "--jsno").errors, 'unexpected "--jsno" (did you mean "--json"?)')
   test.contains(run("dns", "top", "--rows", "0").errors, "--rows: Value 0 not in range 1 to 1000")
   test.contains(run("probe", "boot", "--help").output, "usage: netlab probe boot [options]")

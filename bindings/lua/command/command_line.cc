@@ -28,8 +28,9 @@ std::string did_you_mean(const std::string& word, const std::vector<std::string>
 }
 
 std::vector<std::string> names_of(const std::vector<const CLI::App*>& commands) {
-  std::vector<std::string> out;
-  for (const auto* each : commands) out.push_back(each->get_name());
+  std::vector<std::string> out(commands.size());
+  std::transform(commands.begin(), commands.end(), out.begin(),
+                 [](const auto* each) { return each->get_name(); });
   return out;
 }
 
@@ -111,6 +112,11 @@ CLI::Option* command_line::choice(CLI::App& app, const std::string& name, std::s
   return out;
 }
 
+// Whether a recipe's file comes before its options; those of a recipe in the binary stand alone.
+bool command_line::takes_file(const CLI::App& app) const {
+  return recipes_.contains(&app) && operands_.at(&app).starts_with("FILE");
+}
+
 // The command that was named, as deep as it goes.
 CLI::App& command_line::chosen() {
   auto* out = &root_;
@@ -165,6 +171,11 @@ int command_line::run(std::vector<std::string> typed) {
   for (const CLI::App* each = &app; each; each = each->get_parent())
     if (auto extra = each->remaining(); !extra.empty() && !each->get_prefix_command())
       return unexpected(*each, extra.front());
+  if (takes_file(app)) {
+    auto rest = app.remaining();
+    if (rest.empty()) return refuse(app, path_of(app) + ": FILE is required");
+    if (rest.front().starts_with("-")) return unexpected(app, rest.front());
+  }
   if (version_) return handlers_.at(root_.get_subcommand("version"))(global_);
   if (auto found = handlers_.find(&app); found != handlers_.end()) return found->second(global_);
   if (&app != &root_) return refuse(app, path_of(app) + " takes a verb");

@@ -49,6 +49,7 @@ private:
   CLI::App& place(const std::string& name, const std::string& help);
   void add_global_options(CLI::App& app);
   CLI::App& chosen();
+  bool takes_file(const CLI::App& app) const;
   std::string path_of(const CLI::App& app) const;
   std::string operands_of(const CLI::App& app) const;
   std::string usage_of(const CLI::App& app) const;

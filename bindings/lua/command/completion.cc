@@ -66,11 +66,8 @@ std::vector<std::string> command_line::complete(std::vector<std::string> typed) 
     return out;
   }
   auto recipe = recipes_.find(app);
-  // A probe's recipe is in the binary: its options need no file before them.
-  bool knows_file =
-      recipes || operands_.count(app) == 0 || operands_.at(app).find("FILE") == std::string::npos;
   if (begun.starts_with("-")) {
-    if (recipe != recipes_.end() && knows_file)
+    if (recipe != recipes_.end() && (recipes || !takes_file(*app)))
       for (const auto& o : recipe->second(file)) offer(out, begun, "--" + dashed(o.name), o.help);
     if (!recipes)
       for (const auto* o : app->get_options())

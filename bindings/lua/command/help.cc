@@ -44,7 +44,7 @@ std::string spelled(const CLI::Option& o) {
   std::string out;
   for (const auto& name : o.get_snames()) out += (out.empty() ? "-" : ", -") + name;
   for (const auto& name : o.get_lnames()) out += (out.empty() ? "--" : ", --") + name;
-  if (auto text = o.get_option_text(); !text.empty()) out += " " + text;
+  if (const auto& text = o.get_option_text(); !text.empty()) out += " " + text;
   return out;
 }
 
@@ -77,6 +77,8 @@ std::string command_line::operands_of(const CLI::App& app) const {
 std::string command_line::usage_of(const CLI::App& app) const {
   auto operands = operands_of(app);
   bool has_options = operands_.count(&app) > 0 && !options_of(app, false).empty();
+  // What stands behind a recipe's file is the recipe's.
+  if (takes_file(app)) return "usage: netlab " + path_of(app) + " [options] " + operands;
   return "usage: netlab " + path_of(app) + (operands.empty() ? "" : " ") + operands +
          (has_options ? " [options]" : "");
 }

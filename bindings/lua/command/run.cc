@@ -14,7 +14,6 @@
 #include "host/messages.h"
 #include "host/real_world.h"
 #include "host/recipe_check.h"
-#include "netlab/text.h"
 #include "screen.h"
 
 namespace netlab::lua::command {
@@ -183,12 +182,6 @@ int run(const api& a, const global_options& global, std::vector<std::string> wor
   return again ? start_anew(global) : code;
 }
 
-std::string needs_file(const std::vector<std::string>& words, const std::string& command) {
-  if (!words.empty() && !words[0].starts_with("-")) return {};
-  return command + " needs a recipe" +
-         (words.empty() ? ": netlab " + command + " FILE" : ", got \"" + printable(words[0]) + "\"");
-}
-
 // The options that the recipe's netlab.args declares.
 std::vector<option> options_of_recipe(const api& a, const std::string& file) {
   host_options o;
@@ -209,7 +202,6 @@ void add_run(command_line& all) {
       "run", "FILE [--opt value]…",
       "runs a recipe; options after FILE belong to the recipe (FILE --help lists them)",
       [&all](const global_options& global, std::vector<std::string> words) {
-        if (auto why = needs_file(words, "run"); !why.empty()) return usage_error(why);
         return run(all.described(), global, std::move(words));
       },
       options);
@@ -217,7 +209,6 @@ void add_run(command_line& all) {
   all.add_recipe(
          "check", "FILE [--opt value]…", "reports every mistake of a recipe without binding or calling out",
          [&all, dump](const global_options& global, std::vector<std::string> words) {
-           if (auto why = needs_file(words, "check"); !why.empty()) return usage_error(why);
            // A look at the whole is an afterthought: it may stand at the end.
            if (std::erase(words, "--dump") > 0) *dump = true;
            return check(all.described(), global, std::move(words), *dump);
