@@ -188,10 +188,7 @@ result<object_ptr> create_profile(host& h, const options& o) {
   for (const auto& item : checksums.items)
     if (std::find(known.begin(), known.end(), item.name) == known.end()) {
       std::vector<std::string_view> names(known.begin(), known.end());
-      auto near = nearest_name(item.name, names);
-      return wrong("checksums." + item.name,
-                   "no such file is fetched" +
-                       (near ? " (did you mean \"" + std::string(*near) + "\"?)" : std::string()));
+      return wrong("checksums." + item.name, "no such file is fetched" + did_you_mean(item.name, names));
     }
   out->profile.config = make_document(h, o, "config");
   if (!uki) {

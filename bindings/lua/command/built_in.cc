@@ -74,16 +74,6 @@ int run_built_in(const api& a, const built_in& b, const global_options& global,
   return code;
 }
 
-std::vector<option> options_of_built_in(const api& a, const built_in& b) {
-  auto options = options_for(b, {}, {});
-  options.arguments_only = true;
-  real_world world(2, log_format::text, log_level::error);
-  host h(
-      world.control(), [&world]() -> runtime& { return world.bytes(); }, a, std::move(options));
-  load(h, b);
-  return h.declared_arguments;
-}
-
 } // namespace
 
 void add_built_in(command_line& all) {
@@ -95,7 +85,10 @@ void add_built_in(command_line& all) {
            [&all, &b](const global_options& global, std::vector<std::string> words) {
              return run_built_in(all.described(), b, global, std::move(words));
            },
-           [&all, &b](const std::string&) { return options_of_built_in(all.described(), b); })
+           [&all, &b](const std::string&) {
+             return declared_arguments(all.described(), options_for(b, {}, {}),
+                                       [&b](host& h) { load(h, b); });
+           })
         .set_help_flag(); // the recipe has its own
 }
 

@@ -21,16 +21,10 @@ std::vector<std::string> level_names() {
   return out;
 }
 
-std::string did_you_mean(const std::string& word, const std::vector<std::string>& known) {
-  std::vector<std::string_view> names(known.begin(), known.end());
-  auto near = nearest_name(word, names);
-  return near ? " (did you mean \"" + std::string(*near) + "\"?)" : std::string();
-}
-
-std::vector<std::string> names_of(const std::vector<const CLI::App*>& commands) {
-  std::vector<std::string> out(commands.size());
+std::vector<std::string_view> names_of(const std::vector<const CLI::App*>& commands) {
+  std::vector<std::string_view> out(commands.size());
   std::transform(commands.begin(), commands.end(), out.begin(),
-                 [](const auto* each) { return each->get_name(); });
+                 [](const auto* each) -> std::string_view { return each->get_name(); });
   return out;
 }
 
@@ -139,8 +133,9 @@ int command_line::unexpected(const CLI::App& app, const std::string& word) const
   std::vector<std::string> known;
   for (const auto* each : app.get_options())
     for (const auto& name : each->get_lnames()) known.push_back("--" + name);
+  std::vector<std::string_view> views(known.begin(), known.end());
   return refuse(app, (path.empty() ? "" : path + ": ") + "unexpected \"" + printable(word) + "\"" +
-                         did_you_mean(word.substr(0, word.find('=')), known));
+                         did_you_mean(word.substr(0, word.find('=')), views));
 }
 
 int command_line::run(std::vector<std::string> typed) {

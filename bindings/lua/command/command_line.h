@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "command.h"
+#include "host/host.h"
 
 namespace netlab::lua::command {
 
@@ -73,6 +74,10 @@ private:
 
 // The commands below one, in the order in which they were added.
 std::vector<const CLI::App*> commands_of(const CLI::App& app);
+
+// What netlab.args of a recipe declares; `load` puts the recipe into its host.
+std::vector<option> declared_arguments(const api& described, host_options options,
+                                       const std::function<void(host&)>& load);
 
 // What each file of this folder adds.
 void add_run(command_line& all); // run and check

@@ -5,6 +5,7 @@
 
 #include "command_line.h"
 #include "host/bundle.h"
+#include "host/real_world.h"
 #include "netlab/text.h"
 
 namespace netlab::lua::command {
@@ -78,6 +79,16 @@ std::vector<std::string> command_line::complete(std::vector<std::string> typed) 
   if (auto found = names_.find(app); found != names_.end())
     for (const auto& name : found->second(global_)) offer(out, begun, name, "");
   return out;
+}
+
+std::vector<option> declared_arguments(const api& described, host_options options,
+                                       const std::function<void(host&)>& load) {
+  options.arguments_only = true;
+  real_world world(2, log_format::text, log_level::error);
+  host h(
+      world.control(), [&world]() -> runtime& { return world.bytes(); }, described, std::move(options));
+  load(h);
+  return std::move(h.declared_arguments);
 }
 
 void add_completion(command_line& all) {

@@ -11,11 +11,11 @@ namespace netlab::lua::command {
 
 namespace {
 
-std::string nearest_documented(const api& a, const std::string& wanted) {
-  std::vector<std::string_view> names;
-  for (const auto& [name, c] : a.constructors()) names.push_back(name);
-  for (const auto& [name, f] : a.functions()) names.push_back(name);
-  return std::string(nearest_name(wanted, names).value_or(""));
+std::vector<std::string> documented(const api& a) {
+  std::vector<std::string> out;
+  for (const auto& [name, each] : a.constructors()) out.push_back(name);
+  for (const auto& [name, each] : a.functions()) out.push_back(name);
+  return out;
 }
 
 struct doc_options {
@@ -34,10 +34,10 @@ int doc(const api& a, const doc_options& wanted) {
   } else if (!wanted.name.empty()) {
     auto text = doc_text(a, wanted.name);
     if (!text) {
-      auto near = nearest_documented(a, wanted.name);
+      auto names = documented(a);
+      std::vector<std::string_view> views(names.begin(), names.end());
       std::fprintf(stderr, "netlab: there is no \"%s\"%s; netlab doc lists every name\n",
-                   printable(wanted.name).c_str(),
-                   near.empty() ? "" : (" (did you mean \"" + near + "\"?)").c_str());
+                   printable(wanted.name).c_str(), did_you_mean(wanted.name, views).c_str());
       return failed;
     }
     out = *text;
@@ -73,12 +73,7 @@ void add_doc(command_line& all) {
   c.add_flag("--markdown", wanted->markdown, "everything, as docs/reference.md");
   c.add_flag("--stubs", wanted->stubs, "what editors read, as lua/netlab/stubs.lua");
   c.add_flag("--messages", wanted->messages, "every message of the log, as docs/messages.md");
-  all.operand_names(c, [&all](const global_options&) {
-    std::vector<std::string> out;
-    for (const auto& [name, each] : all.described().constructors()) out.push_back(name);
-    for (const auto& [name, each] : all.described().functions()) out.push_back(name);
-    return out;
-  });
+  all.operand_names(c, [&all](const global_options&) { return documented(all.described()); });
 
   all.group("plugin", "the plugins that a recipe would find");
   auto recipe = std::make_shared<std::string>("./recipe.lua");

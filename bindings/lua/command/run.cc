@@ -182,22 +182,12 @@ int run(const api& a, const global_options& global, std::vector<std::string> wor
   return again ? start_anew(global) : code;
 }
 
-// The options that the recipe's netlab.args declares.
-std::vector<option> options_of_recipe(const api& a, const std::string& file) {
-  host_options o;
-  o.recipe = file;
-  o.arguments_only = true;
-  real_world world(2, log_format::text, log_level::error);
-  host h(
-      world.control(), [&world]() -> runtime& { return world.bytes(); }, a, std::move(o));
-  h.load();
-  return h.declared_arguments;
-}
-
 } // namespace
 
 void add_run(command_line& all) {
-  auto options = [&all](const std::string& file) { return options_of_recipe(all.described(), file); };
+  auto options = [&all](const std::string& file) {
+    return declared_arguments(all.described(), options_for({}, {file}), [](host& h) { h.load(); });
+  };
   all.add_recipe(
       "run", "FILE [--opt value]…",
       "runs a recipe; options after FILE belong to the recipe (FILE --help lists them)",

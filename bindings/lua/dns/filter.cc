@@ -111,9 +111,7 @@ private:
   std::string unknown(const std::string& name) const {
     std::vector<std::string_view> names;
     for (const auto& l : lists_) names.push_back(l.name);
-    auto near = nearest_name(name, names);
-    return "no list has the name \"" + printable(name) + "\"" +
-           (near ? " (did you mean \"" + std::string(*near) + "\"?)" : "");
+    return "no list has the name \"" + printable(name) + "\"" + did_you_mean(name, names);
   }
   const std::vector<dns::list_source>& lists_;
   dns::list_mask named_ = 0;

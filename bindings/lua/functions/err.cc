@@ -21,9 +21,7 @@ int make(call& c) {
     if (word == words.back())
       return push_error(c.L, {code, c.text(2, "the message"), c.text_or(3, "the operation", "")}), 1;
   }
-  auto near = nearest_name(word, words);
-  c.refuse("unknown code \"" + printable(word) + "\"" +
-           (near ? " (did you mean \"" + std::string(*near) + "\"?)" : ""));
+  c.refuse("unknown code \"" + printable(word) + "\"" + did_you_mean(word, words));
 }
 
 int is(call& c) {

@@ -133,9 +133,8 @@ int closed_index(lua_State* L) {
     std::sort(names.begin(), names.end());
     std::vector<std::string_view> views(names.begin(), names.end());
     auto key = lua_type(L, 2) == LUA_TSTRING ? text_at(L, 2) : std::string_view("?");
-    auto near = nearest_name(key, views);
     throw script_error(std::string(text_at(L, lua_upvalueindex(1))) + " has no \"" + printable(key) + "\"" +
-                       (near ? " (did you mean \"" + std::string(*near) + "\"?)" : ""));
+                       did_you_mean(key, views));
   });
   return leave(L, outcome);
 }

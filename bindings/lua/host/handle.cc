@@ -69,10 +69,9 @@ int handle_index(lua_State* L) {
     }
     std::vector<std::string_view> views(names.begin(), names.end());
     auto key = text_at(L, 2);
-    auto near = nearest_name(key, views);
     auto at = where(L);
     problem = (at.known() ? at.to_string() + ": " : "") + h->kind + " \"" + h->name + "\" has no \"" +
-              printable(key) + "\"" + (near ? " (did you mean \"" + std::string(*near) + "\"?)" : "");
+              printable(key) + "\"" + did_you_mean(key, views);
     push(L, std::string_view(problem));
   }
   return lua_error(L);

@@ -183,9 +183,7 @@ plugin_manifest plugins::read_manifest(const std::string& folder, std::string_vi
     for (lua_pushnil(S); lua_next(S, first) != 0; lua_pop(S, 1)) {
       auto key = text_at(S, -2);
       if (std::find(std::begin(known), std::end(known), key) != std::end(known)) continue;
-      auto near = nearest_name(key, known);
-      problem = file + ": unknown field \"" + printable(key) + "\"" +
-                (near ? " (did you mean \"" + std::string(*near) + "\"?)" : "");
+      problem = file + ": unknown field \"" + printable(key) + "\"" + did_you_mean(key, known);
     }
     auto given = text_field(S, first, "name");
     m.version = text_field(S, first, "version");
@@ -356,10 +354,9 @@ result<void> plugins::push(lua_State* L, const std::string& name) {
     std::vector<std::string_view> names;
     names.reserve(all.size());
     for (const auto& p : all) names.push_back(p.name);
-    auto near = nearest_name(name, names);
     return fail(errc::not_found,
                 "there is no such plugin in the recipe's plugins folder, NETLAB_PATH or netlab" +
-                    (near ? " (did you mean \"" + std::string(*near) + "\"?)" : std::string()));
+                    did_you_mean(name, names));
   }
   if (!m->problem.empty()) return fail(errc::unsupported, m->problem);
   loading_.push_back(name);
@@ -412,9 +409,8 @@ result<void> plugins::load(lua_State* L, const plugin_manifest& m) {
       for (lua_pushnil(S); lua_next(S, spec) != 0; lua_pop(S, 1)) {
         auto key = text_at(S, -2);
         if (std::find(std::begin(known), std::end(known), key) != std::end(known)) continue;
-        auto near = nearest_name(key, known);
         problem = path + ": " + constructor + ": unknown field \"" + printable(key) + "\"" +
-                  (near ? " (did you mean \"" + std::string(*near) + "\"?)" : "");
+                  did_you_mean(key, known);
         return;
       }
       auto info = std::make_unique<constructor_info>();

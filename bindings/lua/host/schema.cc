@@ -338,10 +338,8 @@ options read_table(lua_State* L, int index, const std::vector<option>& fields, c
     }
     auto key = text_at(L, -2);
     if (std::find(names.begin(), names.end(), key) != names.end()) continue;
-    auto near = nearest_name(key, names);
     complain(state, path.empty() ? "!" + std::string(key) : path + ".!" + std::string(key),
-             "unknown option \"" + printable(key) + "\"" +
-                 (near ? " (did you mean \"" + std::string(*near) + "\"?)" : ""));
+             "unknown option \"" + printable(key) + "\"" + did_you_mean(key, names));
   }
   for (const auto& f : fields) {
     auto at = path.empty() ? f.name : path + "." + f.name;
@@ -503,10 +501,9 @@ value validate_value(lua_State* L, int index, const option_type& t, const std::s
     if (lua_type(L, index) == LUA_TSTRING && std::find(t.words.begin(), t.words.end(), text) != t.words.end())
       return {std::string(text)};
     std::vector<std::string_view> words(t.words.begin(), t.words.end());
-    auto near = lua_type(L, index) == LUA_TSTRING ? nearest_name(text, words) : std::nullopt;
     complain(state, path,
              "expected " + expectation(t) + ", got " + shown(L, index) +
-                 (near ? " (did you mean \"" + std::string(*near) + "\"?)" : ""));
+                 (lua_type(L, index) == LUA_TSTRING ? did_you_mean(text, words) : ""));
     return {};
   }
   case type_kind::handle: {
@@ -668,9 +665,7 @@ option_type type_from_word(std::string_view word, const std::string& path) {
       return out;
     }
   }
-  auto near = nearest_name(word, names);
-  throw script_error(path + ": unknown type \"" + printable(word) + "\"" +
-                     (near ? " (did you mean \"" + std::string(*near) + "\"?)" : ""));
+  throw script_error(path + ": unknown type \"" + printable(word) + "\"" + did_you_mean(word, names));
 }
 
 } // namespace
@@ -744,9 +739,7 @@ std::vector<option> read_options(lua_State* L, int index, const std::string& pat
     for (lua_pushnil(L); lua_next(L, entry) != 0; lua_pop(L, 1)) {
       auto key = text_at(L, -2);
       if (std::find(std::begin(known), std::end(known), key) != std::end(known)) continue;
-      auto near = nearest_name(key, known);
-      throw script_error(at + ": unknown option \"" + printable(key) + "\"" +
-                         (near ? " (did you mean \"" + std::string(*near) + "\"?)" : ""));
+      throw script_error(at + ": unknown option \"" + printable(key) + "\"" + did_you_mean(key, known));
     }
     option o;
     o.name = field_text(L, entry, "name");

@@ -18,6 +18,8 @@ bool istarts_with(std::string_view text, std::string_view prefix);
 // The candidate nearest to `word` by edit distance, when it is near enough to be a likely typo.
 std::optional<std::string_view> nearest_name(std::string_view word,
                                              std::span<const std::string_view> candidates);
+// What a message about an unknown word ends with: ` (did you mean "…"?)`, or nothing.
+std::string did_you_mean(std::string_view word, std::span<const std::string_view> candidates);
 
 // Safe to print on a terminal or in a log line: control bytes, DEL and invalid UTF-8 become \xNN.
 std::string printable(std::string_view text);

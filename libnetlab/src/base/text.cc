@@ -98,6 +98,11 @@ std::optional<std::string_view> nearest_name(std::string_view word,
   return best;
 }
 
+std::string did_you_mean(std::string_view word, std::span<const std::string_view> candidates) {
+  auto near = nearest_name(word, candidates);
+  return near ? " (did you mean \"" + std::string(*near) + "\"?)" : "";
+}
+
 std::string printable(std::string_view text) {
   std::string out;
   while (!text.empty()) {

@@ -20,11 +20,6 @@ bool is_plain_name(std::string_view name) {
          std::all_of(name.begin(), name.end(), plain);
 }
 
-std::string did_you_mean(std::string_view word, std::span<const std::string_view> names) {
-  auto near = nearest_name(word, names);
-  return near ? " (did you mean \"" + std::string(*near) + "\"?)" : "";
-}
-
 // A glob of hexadecimal digits and separators; anything else can match no MAC.
 bool may_be_mac(std::string_view pattern) {
   if (pattern.empty() || mac_address::parse(pattern)) return true;

@@ -41,10 +41,8 @@ result<void> service::boot_once(const node_identity& who, const std::string& pro
   if (!impl_->profiles.contains(profile_name)) {
     std::vector<std::string_view> names;
     for (const auto& [name, p] : impl_->profiles) names.push_back(name);
-    auto near = nearest_name(profile_name, names);
     return fail(errc::not_found,
-                "there is no profile \"" + printable(profile_name) + "\"" +
-                    (near ? " (did you mean \"" + std::string(*near) + "\"?)" : ""),
+                "there is no profile \"" + printable(profile_name) + "\"" + did_you_mean(profile_name, names),
                 "boot.once");
   }
   std::string key;
