@@ -190,6 +190,22 @@ test.case("slow", { deadline = "5ms" }, function() netlab.sleep "1h" end)
   test.equal(run("test", good).exit_code, 0)
 end)
 
+test.case("test: a result's line is never cut by what a recipe logs", function()
+  local path, folder = recipe [[
+local test = require "netlab.test"
+for i = 1, 100 do
+  test.case(("x"):rep(97), function() netlab.log.warn "said by a test" end)
+end
+]]
+  local log = netlab.fs.join(folder, "log")
+  test.truthy(netlab.process.run { argv = { "sh", "-c", '"$0" test "$1" >"$2" 2>&1', program, path, log } })
+  local whole = 0
+  for line in netlab.fs.read(log):gmatch "[^\n]+" do
+    if line:find("^ok %d+ %- .*: " .. ("x"):rep(97) .. "$") then whole = whole + 1 end
+  end
+  test.equal(whole, 100)
+end)
+
 test.case("test --virtual-time does not wait for timers, but for programs", function()
   local path = recipe [[
 local test = require "netlab.test"

@@ -149,6 +149,8 @@ struct test_options {
 };
 
 int test(const api& a, const global_options& global, const test_options& wanted) {
+  // Whole lines, in order with what recipes log, when both go to one file.
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
   std::vector<outcome> all;
   std::printf("TAP version 13\n");
   for (const auto& file : wanted.files) {
