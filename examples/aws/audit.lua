@@ -68,8 +68,10 @@ local function machines(items)
       if not raw.metadata_options or raw.metadata_options.http_tokens ~= "required" then
         found(item.id, ("%s answers metadata without a token (IMDSv1)"):format(item.name or "an instance"), ("aws ec2 modify-instance-metadata-options --instance-id %s --http-tokens required"):format(item.id))
       end
-    elseif item.kind == "load_balancer" and raw.scheme == "internet-facing" then
+    elseif (item.kind == "load_balancer" or item.kind == "classic_load_balancer") and raw.scheme == "internet-facing" then
       found(item.id, ("load balancer %s faces the internet"):format(item.id), "delete it, or make it with the scheme internal")
+    elseif item.kind == "image" and raw.public then
+      found(item.id, ("anybody may start the image %s, and read what is on it"):format(item.name or item.id), ("aws ec2 modify-image-attribute --image-id %s --launch-permission Remove=[{Group=all}]"):format(item.id))
     elseif item.kind == "volume" and not raw.encrypted then
       found(item.id, ("volume %s is not encrypted"):format(item.id), "copy it encrypted, and switch on encryption by default: aws ec2 enable-ebs-encryption-by-default")
     elseif item.kind == "subnet" and item.name and item.name:find "private" and public_subnets[item.id] then

@@ -60,8 +60,8 @@ local function hours_of(item, now, ends_of_nodes)
   local year, month = tonumber(now:sub(1, 4)), tonumber(now:sub(6, 7))
   local first, last = now:sub(1, 8) .. "01", ("%04d-%02d-01"):format(month == 12 and year + 1 or year, month % 12 + 1)
   local raw = item.raw
-  local began = raw.launch_time or raw.create_time or raw.created_time or raw.creation_timestamp or raw.start_time
-  local past = began and declaration.hours_between(began > first and began or first, now) or 0
+  local began = raw.launch_time or raw.create_time or raw.created_time or raw.creation_timestamp or raw.start_time or raw.creation_time
+  local past = type(began) == "string" and declaration.hours_between(began > first and began or first, now) or 0
   local left = declaration.hours_between(now, last)
   local ends = tags["netlab:expires-at"] or (tags["netlab:session"] and ends_of_nodes)
   if ends then
@@ -123,7 +123,7 @@ netlab.main(function()
     local past, future = hours_of(item, now, ends_of_nodes)
     so_far, forecast = so_far + item.hourly * past, forecast + item.hourly * future
   end
-  print(("month to date: $%.4f for what is there now; the rest of the month: $%.4f, with the bastion's hours and the nodes' ends"):format(so_far, forecast))
+  print(("month to date: $%.4f for what is there now; the rest of the month: $%.4f, with the bastion's hours and the nodes' ends%s"):format(so_far, forecast, declaration.unpriced(found.items)))
   local disk = price "gp3_gb_month" * 10 / prices.month
   local compute = prices.trial_runs(now) and 0 or price "t4g.small"
   local one = opt.nodes * opt.hours * (disk + compute) + opt.hours * price "public_ipv4"

@@ -144,6 +144,15 @@ function declaration.show(items)
   columns(rows)
 end
 
+---What is to be said after a sum when some of it has no price here.
+function declaration.unpriced(items)
+  local count = 0
+  for _, item in ipairs(items) do
+    if item.unpriced then count = count + 1 end
+  end
+  return count > 0 and (" and what only the bill tells of %d"):format(count) or ""
+end
+
 -- What the credentials may not look at; returns whether there is any.
 function declaration.show_unseen(unseen)
   for _, missing in ipairs(unseen) do

@@ -520,12 +520,13 @@ lab.regions = guarded(function(self)
 end)
 
 ---What has the lab's tag anywhere, and what it costs a month; empty after a teardown. `unseen` is what the credentials
----may not look at, as in the inventory: then nothing is proven.
+---may not look at, as in the inventory: then nothing is proven. What no teardown deletes has `stays`.
 lab.leftovers = guarded(function(self)
   local got = inventory.take(begin(self), { all_regions = true })
   local out, listed = { monthly = 0, regions = got.regions, unseen = got.unseen }, {}
   for _, item in ipairs(got.items) do
     if item.lab == self.options.name then
+      item.stays = not kinds.goes[item.kind] or nil
       out[#out + 1] = item
       listed[item.kind .. "/" .. item.id] = true
       out.monthly = out.monthly + item.monthly

@@ -531,4 +531,10 @@ kinds.teardown = {
   { "dhcp_options", "launch_template", "key_pair", "instance_profile" }, { "role" },
 }
 
+---What a teardown deletes. Anything else with the lab's tag was made by somebody else.
+kinds.goes = { schedule = true, budget = true }
+for _, step in ipairs(kinds.teardown) do
+  for _, word in ipairs(step) do kinds.goes[word] = true end
+end
+
 return kinds

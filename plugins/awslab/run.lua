@@ -1,5 +1,6 @@
 -- One run over a lab: calls with patience, the scan that is the only truth, and the order of things.
 local netlab = require "netlab"
+local connections = require "awslab.connections"
 local kinds = require "awslab.kinds"
 local replace = require "awslab.replace"
 
@@ -355,6 +356,9 @@ function run:blockers(word, raw)
   local out = {}
   if not filters then
     return out
+  end
+  for _, found in ipairs(word == "vpc" and connections(self, { raw.vpc_id }) or {}) do
+    out[#out + 1] = ("%s (%s)"):format(found.id, (found.kind:gsub("_", " ")))
   end
   for _, e in ipairs(self:call("ec2", "describe_network_interfaces", { filters = filters }).network_interfaces) do
     local by = e.attachment and e.attachment.instance_id or e.interface_type ~= "interface" and e.interface_type or e.description

@@ -10,7 +10,7 @@ local ec2 = {}
 local actions = {}
 local refuse, done = core.refuse, resources.done
 
-for _, name in ipairs { "networks", "gateways", "interfaces", "routes", "groups", "templates", "volumes", "instances" } do
+for _, name in ipairs { "networks", "connections", "gateways", "interfaces", "routes", "groups", "templates", "volumes", "instances" } do
   for action, handler in pairs(require("fake.ec2." .. name).actions) do actions[action] = handler end
 end
 

@@ -22,7 +22,7 @@ local states = { pending = "0", running = "16", ["shutting-down"] = "32", termin
 local function set_state(r, name) r.instanceState = { name = name, code = states[name] } end
 
 local function launch(c, spec, tags)
-  local image = volumes.images[spec.ImageId or ""] or refuse("InvalidAMIID.NotFound", ("The image id '[%s]' does not exist"):format(tostring(spec.ImageId)))
+  local image = volumes.image(c, spec.ImageId)
   local kind = spec.InstanceType or "m1.small"
   local arm = kind:find "^t4g" ~= nil
   if arm ~= (image.architecture == "arm64") then

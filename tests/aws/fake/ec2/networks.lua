@@ -1,5 +1,6 @@
 -- VPCs, subnets and the DHCP options of VPCs.
 local core = require "fake.core"
+local connections = require "fake.ec2.connections"
 local groups = require "fake.ec2.groups"
 local resources = require "fake.ec2.resources"
 
@@ -29,6 +30,7 @@ function actions.CreateVpc(c)
     r.ipv6CidrBlockAssociationSet = { { associationId = core.id(c.world, "vpc-cidr-assoc"), ipv6CidrBlock = ("2a05:d018:%x:%x00::/56"):format(c.world.serial, c.world.serial % 16 + 1), ipv6CidrBlockState = { state = "associated" } } }
   end
   groups.new(c, "default", "default VPC security group", r.vpcId)
+  connections.default_acl(c, r)
   local main = add(c, "rtb", { vpcId = r.vpcId, tagSet = {}, associationSet = { { main = "true", routeTableAssociationId = core.id(c.world, "rtbassoc"), associationState = { state = "associated" } } },
     routeSet = { { destinationCidrBlock = r.cidrBlock, gatewayId = "local", state = "active", origin = "CreateRouteTable" } } })
   for _, a in ipairs(main.associationSet) do
@@ -52,6 +54,10 @@ end
 function actions.DeleteVpc(c)
   local r = get(c, "vpc", c.p.VpcId)
   local function used(other)
+    local held = connections.hold(other, r.vpcId)
+    if held ~= nil then
+      return held
+    end
     if other.vpcId == r.vpcId and not (other._kind == "sg" and other.groupName == "default") and other._kind ~= "vpc" and other._kind ~= "instance"
       and not (other._kind == "rtb" and other.associationSet[1] and other.associationSet[1].main == "true") and other.state ~= "deleted" then
       return true
@@ -68,7 +74,7 @@ function actions.DeleteVpc(c)
     end
   end
   for id, other in pairs(c.region.all) do
-    if other.vpcId == r.vpcId and (other._kind == "sg" or other._kind == "rtb") then
+    if other.vpcId == r.vpcId and (other._kind == "sg" or other._kind == "rtb" or other._kind == "acl") then
       c.region.all[id] = nil
     end
   end

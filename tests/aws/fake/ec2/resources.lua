@@ -22,6 +22,14 @@ local kinds = {
   instance = { "instanceId", "i", "instance", "InvalidInstanceID.NotFound", "instancesSet", "InstanceId" },
   volume = { "volumeId", "vol", "volume", "InvalidVolume.NotFound", "volumeSet", "VolumeId" },
   snapshot = { "snapshotId", "snap", "snapshot", "InvalidSnapshot.NotFound", "snapshotSet", "SnapshotId" },
+  image = { "imageId", "ami", "image", "InvalidAMIID.NotFound", "imagesSet", "ImageId" },
+  cgw = { "customerGatewayId", "cgw", "customer-gateway", "InvalidCustomerGatewayID.NotFound", "customerGatewaySet", "CustomerGatewayId" },
+  vgw = { "vpnGatewayId", "vgw", "vpn-gateway", "InvalidVpnGatewayID.NotFound", "vpnGatewaySet", "VpnGatewayId" },
+  vpn = { "vpnConnectionId", "vpn", "vpn-connection", "InvalidVpnConnectionID.NotFound", "vpnConnectionSet", "VpnConnectionId" },
+  tgw = { "transitGatewayId", "tgw", "transit-gateway", "InvalidTransitGatewayID.NotFound", "transitGatewaySet", "TransitGatewayIds" },
+  attachment = { "transitGatewayAttachmentId", "tgw-attach", "transit-gateway-attachment", "InvalidTransitGatewayAttachmentID.NotFound", "transitGatewayAttachments", "TransitGatewayAttachmentIds" },
+  peering = { "vpcPeeringConnectionId", "pcx", "vpc-peering-connection", "InvalidVpcPeeringConnectionID.NotFound", "vpcPeeringConnectionSet", "VpcPeeringConnectionId" },
+  acl = { "networkAclId", "acl", "network-acl", "InvalidNetworkAclID.NotFound", "networkAclSet", "NetworkAclId" },
 }
 local function add(c, kind, resource)
   local spec = kinds[kind]
@@ -126,6 +134,15 @@ local special = {
     ["instance.group-id"] = function(r) return r.groupSet[1] and r.groupSet[1].groupId or "" end,
   },
   nat = { state = function(r) return r.state end },
+  vgw = { ["attachment.vpc-id"] = function(r)
+    local out = {}
+    for i, a in ipairs(r.attachments) do out[i] = a.vpcId end
+    return out
+  end },
+  peering = {
+    ["requester-vpc-info.vpc-id"] = function(r) return r.requesterVpcInfo.vpcId end,
+    ["accepter-vpc-info.vpc-id"] = function(r) return r.accepterVpcInfo.vpcId end,
+  },
   volume = { status = function(r) return r.status end, ["attachment.instance-id"] = function(r) return r.attachmentSet[1] and r.attachmentSet[1].instanceId or "" end },
 }
 
@@ -168,6 +185,7 @@ local function describe(c, kind, reshape)
   return { [spec[5]] = out, nextToken = token }
 end
 
+resources.kinds = kinds
 resources.add, resources.get, resources.each, resources.describe, resources.once = add, get, each, describe, once
 resources.depends, resources.take_values, resources.done, resources.settle = depends, take_values, done, settle
 return resources
