@@ -22,10 +22,9 @@ local inventory = require "awslab.inventory"
 local kinds = require "awslab.kinds"
 local model = require "awslab.model"
 local prices = require "awslab.prices"
-local refreshed = prices.read(opt.prices)
 
 local function price(what)
-  return (prices.of(opt.region, what, refreshed))
+  return lab:price(what)
 end
 
 -- The services that a lab has; anything else on the bill is a surprise.
@@ -129,7 +128,7 @@ netlab.main(function()
   local one = opt.nodes * opt.hours * (disk + compute) + opt.hours * price "public_ipv4"
   print(("an experiment of %d nodes for %g h costs $%.4f, %d evenings a month $%.2f%s"):format(opt.nodes, opt.hours, one, opt.evenings, one * opt.evenings,
     one * opt.evenings > opt.budget and ("; the budget has room for %d"):format(math.floor(opt.budget / one)) or ""))
-  local age = prices.age(now, opt.region, refreshed)
+  local age = lab:prices_age()
   if age then
     print(age)
   end

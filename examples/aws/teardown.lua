@@ -17,7 +17,6 @@ local opt = netlab.args(declaration.acting {
 local lab = declaration.lab(opt)
 local kinds = require "awslab.kinds"
 local prices = require "awslab.prices"
-local refreshed = prices.read(opt.prices)
 
 -- What has the lab's tag and is of a kind that no lab makes.
 local function by_hand(items)
@@ -78,10 +77,10 @@ netlab.main(function()
         local here = declaration.hours_between(node.launched, netlab.time())
         local trial = node.type == prices.trial.type and prices.trial_runs(netlab.time())
         hours, longest = hours + here, math.max(longest, here)
-        compute = compute + (trial and 0 or here * (prices.of(opt.region, node.type, refreshed) or 0))
+        compute = compute + (trial and 0 or here * (lab:price(node.type) or 0))
       end
-      local disks = hours * 10 * prices.of(opt.region, "gp3_gb_month", refreshed) / prices.month
-      local address = longest * prices.of(opt.region, "public_ipv4", refreshed)
+      local disks = hours * 10 * lab:price "gp3_gb_month" / prices.month
+      local address = longest * lab:price "public_ipv4"
       print(("the session is over: %d nodes, %.1f node-hours: about $%.4f (compute $%.4f, disks $%.4f, public address $%.4f)"):format(
         #nodes, hours, compute + disks + address, compute, disks, address))
     end

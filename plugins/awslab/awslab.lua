@@ -1,5 +1,6 @@
 -- A lab in AWS as a declaration. There is no state file: the tags on what exists are the state, a scan is the truth.
 local netlab = require "netlab"
+local adopt = require "awslab.adopt"
 local claim = require "awslab.claim"
 local follow = require "awslab.follow"
 local inventory = require "awslab.inventory"
@@ -448,62 +449,18 @@ lab.adopt = guarded(function(self, options)
   local r = begin(self)
   identify(self, r)
   r:scan()
-  local resources, by_key = everything(self), {}
-  for _, res in ipairs(resources) do
-    by_key[res.key] = res
-  end
-  local out = {}
-  for key, id in pairs(options.resources or {}) do
-    local res = by_key[key]
-    if not res then
-      error(netlab.err.new("invalid", ("the lab declares no %s"):format(key), "resources"), 0)
-    end
-    local kind = kinds[res.kind]
-    local raw
-    if res.kind == "auto_scaling_group" then
-      raw = r:call("autoscaling", kind.action, { auto_scaling_group_names = { id } })[kind.list][1]
-    elseif kind.get then
-      if res.name ~= id then
-        error(netlab.err.new("invalid", ("%s cannot be renamed to %s: name it so in the declaration (bastion.role, bastion.profile, bucket.name)"):format(id, res.name), "resources"), 0)
-      end
-      raw = kind.get(r, id)
-    else
-      local got = r:call("ec2", kind.action, { [kind.id .. "s"] = { id } })[kind.list]
-      raw = (kind.flatten and kind.flatten(got) or got)[1]
-    end
-    if not raw then
-      error(netlab.err.new("not_found", ("there is no %s %s"):format(res.kind, id), "resources"), 0)
-    end
-    local owner = kinds.tag_map(raw)["netlab:lab"]
-    if owner and owner ~= self.options.name then
-      error(netlab.err.new("conflict", ("%s belongs to lab %s"):format(id, owner), "resources"), 0)
-    end
-    out[#out + 1] = { key = key, id = id, raw = raw, resource = res, tag = kind.tag }
-    r.live[key] = raw
-  end
-  table.sort(out, function(a, b) return a.key < b.key end)
-  for _, entry in ipairs(out) do
-    local kind = kinds[entry.resource.kind]
-    entry.differences = kind.differ and kind.differ(r, entry.resource, entry.raw) or {}
-    local tags = { ["netlab:lab"] = self.options.name, ["netlab:name"] = entry.resource.name }
-    if options.yes then
-      if entry.resource.kind == "auto_scaling_group" then
-        local list = {}
-        for k, v in pairs(tags) do
-          list[#list + 1] = { resource_id = entry.id, resource_type = "auto-scaling-group", key = k, value = v, propagate_at_launch = true }
-        end
-        r:call("autoscaling", "create_or_update_tags", { tags = list })
-      elseif entry.tag then
-        entry.tag(r, entry.id, tags)
-      else
-        r:call("ec2", "create_tags", { resources = { entry.id }, tags = tags })
-      end
-      entry.adopted = true
-    end
-    entry.raw, entry.resource, entry.tag = nil, nil, nil
-  end
-  return out
+  return adopt(r, everything(self), options)
 end)
+
+---What one hour, GB or month of `what` costs in the lab's region, by the refreshed prices when there are any.
+function lab:price(what)
+  return (prices.of(self.options.region, what, self.options.refreshed))
+end
+
+---How old those prices are, as a sentence; nil when they are young.
+function lab:prices_age()
+  return prices.age(netlab.time(), self.options.region, self.options.refreshed)
+end
 
 ---Everything in the account that exists or costs, by region: { regions, items, unseen, hourly, monthly }.
 lab.inventory = guarded(function(self, options)
@@ -578,7 +535,7 @@ local function create(given)
 end
 
 local methods = {}
-for _, name in ipairs { "plan", "apply", "drift", "launch", "follow", "nodes", "reap", "strangers", "destroy", "end_session", "start_bastion", "adopt", "inventory", "leftovers", "regions" } do
+for _, name in ipairs { "plan", "apply", "drift", "launch", "follow", "nodes", "reap", "strangers", "destroy", "end_session", "start_bastion", "adopt", "inventory", "leftovers", "regions", "price", "prices_age" } do
   methods[name] = function(self, given)
     return lab[name](self, given)
   end
