@@ -10,7 +10,7 @@ local declaration = require "declaration"
 local opt = netlab.args(declaration.options {
   { name = "report", type = "path", help = "writes REPORT.md and REPORT.json" },
   { name = "all-regions", type = "boolean", default = false, help = "look at every enabled region" },
-  { name = "allow-ssh", type = "string", help = "the only network that may reach SSH: any other is a finding" },
+  { name = "allow-ssh", type = "cidr", help = "the only network that may reach SSH: any other is a finding" },
   { name = "key-age", type = "integer", default = 90, help = "days that an access key may be old" },
 })
 
@@ -139,6 +139,10 @@ local function keys()
 end
 
 netlab.main(function()
+  local who, unknown = aws.sts:get_caller_identity()
+  if not who then
+    return declaration.finish(nil, unknown, "account")
+  end
   local inventory, err = lab:inventory { all_regions = opt["all-regions"] }
   if not inventory then
     return declaration.finish(nil, err, "inventory")
@@ -162,7 +166,7 @@ netlab.main(function()
   end
   table.sort(regions)
   local date = netlab.time()
-  local lines = { "# Audit of lab " .. opt.lab, "", ("%s, %d resources in %s."):format(date, #inventory.items, table.concat(regions, ", ")), "" }
+  local lines = { "# Audit of lab " .. opt.lab, "", ("%s, account %s, %d resources in %s, seen by %s."):format(date, who.account, #inventory.items, table.concat(regions, ", "), who.arn), "" }
   if #findings == 0 and #hidden == 0 then
     lines[#lines + 1] = "Nothing is public: no group lets the internet in, nodes have no public address, private subnets lead to no internet gateway, metadata needs tokens, volumes are encrypted, buckets block public access, no access key is older than " .. opt["key-age"] .. " days."
   end
@@ -176,7 +180,7 @@ netlab.main(function()
   print(text)
   if opt.report then
     assert(netlab.fs.write(opt.report .. ".md", text))
-    assert(netlab.fs.write(opt.report .. ".json", netlab.json.encode({ lab = opt.lab, date = date, regions = regions, resources = #inventory.items, findings = #findings > 0 and findings or nil, not_looked_at = #hidden > 0 and hidden or nil, clean = #findings + #hidden == 0 }, true)))
+    assert(netlab.fs.write(opt.report .. ".json", netlab.json.encode({ lab = opt.lab, date = date, account = who.account, seen_by = who.arn, regions = regions, resources = #inventory.items, findings = #findings > 0 and findings or nil, not_looked_at = #hidden > 0 and hidden or nil, clean = #findings + #hidden == 0 }, true)))
   end
   return #hidden > 0 and 1 or #findings > 0 and 2 or 0
 end)

@@ -109,8 +109,8 @@ netlab.main(function()
   else
     print(("  the %s trial is over since %s: a bastion of 152 h costs $%.2f, a t4g.nano $%.2f; fewer hours cost less"):format(prices.trial.type, prices.trial.ends, 152 * price(prices.trial.type), 152 * price "t4g.nano"))
   end
-  if running > 4 then
-    print(("  %d t4g instances run: more than four at once"):format(running))
+  if running > declaration.at_once then
+    print(("  %d t4g instances run: more than %d at once"):format(running, declaration.at_once))
     over = true
   end
   local ends_of_nodes

@@ -7,6 +7,9 @@ local declaration = {}
 -- When the bastion runs.
 declaration.schedule = { start = "18:00", stop = "23:00", time_zone = "Europe/Dublin" }
 
+-- How many t4g instances may run at the same time.
+declaration.at_once = 4
+
 -- Options that every recipe has.
 function declaration.options(more)
   local out = {

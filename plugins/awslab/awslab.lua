@@ -70,7 +70,7 @@ local function total(steps, wanted)
   return { hourly = hourly, monthly = monthly, session = session, wanted = wanted }
 end
 
-local function make_plan(self, r, resources, part)
+local function make_plan(self, r, resources, part, hours)
   r:scan()
   local steps = r:plan(resources)
   local counts = { create = 0, change = 0, keep = 0, replace = 0 }
@@ -91,7 +91,7 @@ local function make_plan(self, r, resources, part)
     end
   end
   table.sort(unwanted)
-  local plan = { steps = steps, counts = counts, cost = total(steps), unwanted = unwanted, resources = resources, replaced = r.replaced, calls = r.calls, lab = self.options, run = r, part = part }
+  local plan = { steps = steps, counts = counts, cost = total(steps), unwanted = unwanted, resources = resources, replaced = r.replaced, calls = r.calls, lab = self.options, run = r, part = part, hours = hours or 3 }
   plan.code = counts.create + counts.change + counts.replace + #r.replaced > 0 and 2 or 0
   return setmetatable(plan, report.plan)
 end
@@ -106,12 +106,13 @@ local function everything(self)
   return all
 end
 
----What apply would do, and what it costs. Changes nothing. plan.code: 0 nothing to do, 2 there is.
+---What apply would do, and what it costs; { nodes = n, hours = h }: what launch would. Changes nothing. plan.code: 0
+---nothing to do, 2 there is.
 lab.plan = guarded(function(self, options)
   local r = begin(self)
   identify(self, r)
   if options.nodes then
-    return make_plan(self, r, model.nodes(self.options, options.nodes, { user_data = function() return "" end }), true)
+    return make_plan(self, r, model.nodes(self.options, options.nodes, { user_data = function() return "" end }), true, options.hours)
   end
   return make_plan(self, r, everything(self))
 end)
@@ -191,7 +192,7 @@ local function claimed(self, options, resources, part, again)
     return { made = {}, failed = {}, seconds = 0, code = 0, calls = r.calls, outputs = outputs(self, r), plan = plan }
   end
   replace.refuse(plan, options.replace)
-  if plan.counts.create + plan.counts.replace > 0 then
+  if plan.counts.create + plan.counts.change + plan.counts.replace > 0 then
     preflight(r, plan.steps)
   end
   return claim.hold(r, plan.steps, function()

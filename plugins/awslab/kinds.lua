@@ -394,15 +394,18 @@ kinds.key_pair = {
 -- What a template or an instance is made of; its digest is its tag, so that a change shows without reading it back.
 local function machine(c, r)
   local s = r.spec
+  -- Another device than the image's own would be a second volume beside it.
+  local image = c:image(s.image)
+  local root = (c:facts(image) or {}).root_device_name or "/dev/xvda"
   local interfaces = {}
   for i, key in ipairs(s.interfaces) do
     interfaces[i] = { device_index = i - 1, network_interface_id = c:id(key), delete_on_termination = false }
   end
   return {
-    image_id = c:image(s.image), instance_type = s.type, key_name = s.key, network_interfaces = interfaces,
+    image_id = image, instance_type = s.type, key_name = s.key, network_interfaces = interfaces,
     credit_specification = { cpu_credits = "standard" },
     metadata_options = { http_tokens = "required", http_endpoint = "enabled" },
-    block_device_mappings = { { device_name = "/dev/xvda", ebs = { volume_size = s.disk, volume_type = "gp3", encrypted = true, delete_on_termination = true } } },
+    block_device_mappings = { { device_name = root, ebs = { volume_size = s.disk, volume_type = "gp3", encrypted = true, delete_on_termination = true } } },
     iam_instance_profile = s.profile and { name = s.profile } or nil,
     user_data = s.user_data and netlab.base64.encode(s.user_data) or nil,
   }

@@ -17,8 +17,20 @@ local function seconds(text)
 end
 run.seconds = seconds
 
+-- What AWS tells of an image, asked once a run; nil, err when there is none.
+function run:facts(image)
+  local known, err = self.known_images[image], nil
+  if not known then
+    local got
+    got, err = self:ask("ec2", "describe_images", { image_ids = { image } })
+    known = got and got.images[1]
+    self.known_images[image] = known
+  end
+  return known, err
+end
+
 function run.new(lab)
-  return setmetatable({ lab = lab, aws = lab.aws, live = {}, kinds = kinds, calls = 0, images = {}, foreign = {} }, run)
+  return setmetatable({ lab = lab, aws = lab.aws, live = {}, kinds = kinds, calls = 0, images = {}, known_images = {}, foreign = {} }, run)
 end
 
 -- A call that returns nil, err. What was made a moment ago may not be known everywhere yet: while the run changes

@@ -121,6 +121,8 @@ def test_recipes(stand_in):
     """An evening: price, raise, launch, check, audit, end, remove; exit codes say what happened."""
     cloud = stand_in(delay=0.05, lag=0.05)
     planned = cloud.run("lab", "--dry-run", expect=2).stdout
+    assert "nobody can log in to the bastion without --ssh and --key" in planned
+    assert "is the whole internet" in cloud.run("lab", "--ssh", "::/0", "--yes", expect=2).stdout and cloud.list("lab") == []
     assert "+ vpc/main" in planned and "the bastion then costs $2.8" in planned and cloud.list("lab") == []
     assert "a NAT gateway would be $38.69 a month, 387 times the budget" in planned
     assert "holds a registry cache of up to 2 GB" in planned and "10 GB more would be $0.18 a month" in planned
@@ -134,6 +136,8 @@ def test_recipes(stand_in):
     assert "+ instance/talos-node-3  $0/h (t4g.small" in cloud.run("talos-launch", "--image", IMAGE, "--count", "3", "--dry-run", expect=2).stdout
     launched = cloud.run("talos-launch", "--image", IMAGE, "--count", "3", "--yes", expect=2).stdout
     assert "talos-node-3" in launched and "10.20.13.13" in launched
+    four = cloud.run("talos-launch", "--image", IMAGE, "--count", "4", "--hours", "5", "--dry-run", expect=2).stdout
+    assert "$0.0491 for an evening of 5 h" in four and "with the bastion these are 5 t4g instances: the lab's rule is 4 at once" in four
     checked = cloud.run("cost-check").stdout
     assert "an experiment of 3 nodes for 3 h costs" in checked
     calls = {call["action"] for call in cloud.ask("calls")}
@@ -142,7 +146,8 @@ def test_recipes(stand_in):
     audited = cloud.run("audit", "--report", str(report), "--allow-ssh", "2001:db8::1/128", expect=0).stdout
     assert "Nothing is public" in audited
     assert "lets SSH in from 2001:db8::1/128" in cloud.run("audit", "--allow-ssh", "2001:db8::2/128", expect=2).stdout
-    assert json.loads((cloud.folder / "audit.json").read_text())["clean"] is True
+    filed = json.loads((cloud.folder / "audit.json").read_text())
+    assert filed["clean"] is True and filed["account"] == "123456789012" and "account 123456789012" in audited
     told = cloud.run("teardown", "--session", expect=2).stdout  # without --yes it only tells
     assert re.search(r"eu-west-1 instance +i-\w+ +talos-node-3 +free in the t4g.small trial", told) and "vpc" not in told, told
     assert "subnet" in cloud.run("teardown", "--all", expect=2).stdout
@@ -279,7 +284,7 @@ def test_bucket_and_package(stand_in):
     package = cloud.folder / "netlab_0.1.0_arm64.deb"
     package.write_bytes(os.urandom(300_000))
     options = ("--bucket", "third-death-star-packages", "--package", str(package))
-    assert "needs --bucket" in cloud.run("lab", *options[2:], "--dry-run", expect=1).stdout
+    assert "needs --bucket" in cloud.run("lab", *options[2:], "--dry-run", expect=2).stdout
     assert "bucket/third-death-star-packages" in cloud.run("lab", *options, "--dry-run", expect=2).stdout
     cloud.run("lab", *options, "--yes", expect=2)
     cloud.run("lab", *options, "--yes", expect=0)
@@ -492,6 +497,8 @@ def test_credentials_say_why(stand_in):
     assert "does not belong to lab other" in cloud.run("lab", "--yes", "--lab", "other", expect=1).stdout and cloud.list("other") == []
     before = cloud.list("lab")
     assert "InvalidAMIID.NotFound" in cloud.run("talos-launch", "--image", "ami-0000", "--yes", expect=1).stdout
+    small = cloud.run("lab", "--disk", "1GiB", "--yes", expect=1).stdout  # an image's disk is no matter of the declaration alone
+    assert "needs a volume of 2 GB, lab-bastion has 1 GB: give it 2GiB, $0.18 for a month of 730 h" in small, small
     assert "--hours" in cloud.run("talos-launch", "--image", IMAGE, "--hours", "-1", "--yes", expect=2).stdout and cloud.list("lab") == before
 
 
@@ -516,8 +523,8 @@ local lab = netlab.plugin("awslab").lab {
   name = "lab", aws = aws, region = "eu-west-1", cidr = "10.2.0.0/16", nat = "instance",
   subnets = { public = { cidr = "10.2.1.0/24", public = true }, private = { cidr = "10.2.2.0/24" } },
   groups = { inside = { ingress = { { group = "outside" } } }, outside = { ingress = { { group = "inside" }, { cidr = "192.0.2.0/24", port = 22 } } } },
-  bastion = { group = "bastions", address = "10.2.2.5", groups = { "outside" }, image = "IMAGE", key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEbmf0rp8D6MBzBOY7l3Z3xY0m1cpXOjX1d4i9Xb1dJX test", schedule = { start = "18:00", stop = "23:00" } },
-  nodes = { groups = { "inside" }, image = "IMAGE", first_address = "10.2.2.11" }, bucket = { name = "packages-of-the-lab" },
+  bastion = { group = "bastions", address = "10.2.2.5", groups = { "outside" }, image = "IMAGE", disk = "15GiB", key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEbmf0rp8D6MBzBOY7l3Z3xY0m1cpXOjX1d4i9Xb1dJX test", schedule = { start = "18:00", stop = "23:00" } },
+  nodes = { groups = { "inside" }, image = "IMAGE", disk = "15GiB", first_address = "10.2.2.11" }, bucket = { name = "packages-of-the-lab" },
   pace = "50ms", visibility = "1s",
 }
 netlab.main(function()

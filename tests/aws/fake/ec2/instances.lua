@@ -64,15 +64,24 @@ local function launch(c, spec, tags)
   end
   r.subnetId, r.vpcId, r.privateIpAddress, r.groupSet = eni.subnetId, eni.vpcId, eni.privateIpAddress, eni.groupSet
   r.placement = { availabilityZone = eni.availabilityZone }
-  local device = spec.BlockDeviceMapping and spec.BlockDeviceMapping[1] and spec.BlockDeviceMapping[1].Ebs or {}
+  local root, device, more = image.root or "/dev/xvda", {}, {}
+  for _, mapping in ipairs(spec.BlockDeviceMapping or {}) do
+    if mapping.DeviceName == root then device = mapping.Ebs or {} else more[#more + 1] = mapping end
+  end
   if device.VolumeSize and tonumber(device.VolumeSize) < tonumber(image.size) then
     c.region.all[r.instanceId] = nil
     eni.status, eni.attachment = "available", nil
     refuse("InvalidBlockDeviceMapping", ("Volume of size %sGB is smaller than snapshot, expect size>= %sGB"):format(device.VolumeSize, image.size))
   end
-  local volume = add(c, "volume", { size = device.VolumeSize or image.size, volumeType = device.VolumeType or "gp2", status = "in-use", availabilityZone = eni.availabilityZone, encrypted = device.Encrypted or "false", createTime = netlab.time(),
-    tagSet = spec._volume_tags or {}, attachmentSet = { { instanceId = r.instanceId, device = "/dev/xvda", status = "attached", deleteOnTermination = device.DeleteOnTermination or "true" } } })
-  r.blockDeviceMapping = { { deviceName = "/dev/xvda", ebs = { volumeId = volume.volumeId, status = "attached", deleteOnTermination = device.DeleteOnTermination or "true" } } }
+  r.rootDeviceName, r.blockDeviceMapping = root, {}
+  local function disk(name, ebs, size)
+    local ends = ebs.DeleteOnTermination or "true"
+    local volume = add(c, "volume", { size = ebs.VolumeSize or size, volumeType = ebs.VolumeType or "gp2", status = "in-use", availabilityZone = eni.availabilityZone, encrypted = ebs.Encrypted or "false", createTime = netlab.time(),
+      tagSet = spec._volume_tags or {}, attachmentSet = { { instanceId = r.instanceId, device = name, status = "attached", deleteOnTermination = ends } } })
+    table.insert(r.blockDeviceMapping, { deviceName = name, ebs = { volumeId = volume.volumeId, status = "attached", deleteOnTermination = ends } })
+  end
+  disk(root, device, image.size)
+  for _, mapping in ipairs(more) do disk(mapping.DeviceName, mapping.Ebs or {}, "8") end
   r._cpu = spec.CreditSpecification and spec.CreditSpecification.CpuCredits or "unlimited"
   set_state(r, "pending")
   r._ready, r._on_ready = core.now(c.world) + c.world.delay, function(i) set_state(i, "running") end

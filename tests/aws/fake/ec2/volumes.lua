@@ -10,7 +10,7 @@ local add, get, each, describe, done = resources.add, resources.get, resources.e
 
 local images = {
   ["ami-0debian12arm64000"] = { architecture = "arm64", name = "debian-12-arm64", size = "2" },
-  ["ami-0ubuntu2404arm640"] = { architecture = "arm64", name = "ubuntu-24.04-arm64", size = "8" },
+  ["ami-0ubuntu2404arm640"] = { architecture = "arm64", name = "ubuntu-24.04-arm64", size = "8", root = "/dev/sda1" },
   ["ami-0talosarm64000000"] = { architecture = "arm64", name = "talos-v1.11.3-eu-west-1-arm64", size = "2" },
   ["ami-0ipxearm640000000"] = { architecture = "arm64", name = "ipxe-arm64", size = "1" },
 }
@@ -31,7 +31,7 @@ function actions.DescribeImages(c)
   local out = {}
   for _, id in ipairs(core.list(c.p, "ImageId")) do
     local image = volumes.image(c, id)
-    out[#out + 1] = { imageId = id, architecture = image.architecture, name = image.name, imageState = "available", rootDeviceName = "/dev/xvda", blockDeviceMapping = { { deviceName = "/dev/xvda", ebs = { volumeSize = image.size } } } }
+    out[#out + 1] = { imageId = id, architecture = image.architecture, name = image.name, imageState = "available", rootDeviceName = image.root or "/dev/xvda", blockDeviceMapping = { { deviceName = image.root or "/dev/xvda", ebs = { volumeSize = image.size } } } }
   end
   return { imagesSet = out }
 end
