@@ -25,19 +25,29 @@ end
 
 local open = { ["0.0.0.0/0"] = true, ["::/0"] = true }
 
+-- The command that takes one rule away.
+local function revoking(id, p, range)
+  local words = { "IpProtocol=" .. p.ip_protocol }
+  if p.from_port then
+    words[2] = ("FromPort=%s,ToPort=%s"):format(p.from_port, p.to_port)
+  end
+  words[#words + 1] = range.cidr_ip and ("IpRanges=[{CidrIp=%s}]"):format(range.cidr_ip) or ("Ipv6Ranges=[{CidrIpv6=%s}]"):format(range.cidr_ipv6)
+  return ("aws ec2 revoke-security-group-ingress --group-id %s --ip-permissions '%s'"):format(id, table.concat(words, ","))
+end
+
 local function groups(items)
   for _, item in ipairs(items) do
     if item.kind == "security_group" then
       for _, p in ipairs(item.raw.ip_permissions) do
-        local ports = p.from_port and ("port %s-%s"):format(p.from_port, p.to_port) or "all ports"
+        local ports = not p.from_port and "all ports" or p.from_port == p.to_port and "port " .. p.from_port or ("ports %s-%s"):format(p.from_port, p.to_port)
         for _, list in ipairs { p.ip_ranges, p.ipv6_ranges } do
           for _, range in ipairs(list) do
             local cidr = range.cidr_ip or range.cidr_ipv6
             local ssh = opt["allow-ssh"] and cidr ~= opt["allow-ssh"] and (not p.from_port or p.from_port <= 22 and 22 <= p.to_port)
             if ssh and not open[cidr] then
-              found(item.id, ("security group %s lets SSH in from %s"):format(item.raw.group_name, cidr), ("only %s may: revoke the rule"):format(opt["allow-ssh"]))
+              found(item.id, ("security group %s lets SSH in from %s"):format(item.raw.group_name, cidr), ("only %s may: %s"):format(opt["allow-ssh"], revoking(item.id, p, range)))
             elseif open[cidr] then
-              found(item.id, ("security group %s lets %s in from %s"):format(item.raw.group_name, ports, cidr), ("revoke the rule, or give it your own network: aws ec2 revoke-security-group-ingress --group-id %s …"):format(item.id))
+              found(item.id, ("security group %s lets %s in from %s"):format(item.raw.group_name, ports, cidr), "give it your own network, or revoke it: " .. revoking(item.id, p, range))
             end
           end
         end

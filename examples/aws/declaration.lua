@@ -141,7 +141,7 @@ end
 function declaration.show(items)
   local rows = {}
   for i, item in ipairs(items) do
-    local price = item.monthly > 0 and ("$%.4f/h, $%.2f a month"):format(item.hourly, item.monthly) or item.note or "costs nothing"
+    local price = item.monthly > 0 and ("$%.4f/h, $%.2f a month%s"):format(item.hourly, item.monthly, item.note and " (" .. item.note .. ")" or "") or item.note or "costs nothing"
     rows[i] = { item.region, (item.kind:gsub("_", " ")), item.id, item.name or "", price }
   end
   columns(rows)
@@ -153,7 +153,7 @@ function declaration.unpriced(items)
   for _, item in ipairs(items) do
     if item.unpriced then count = count + 1 end
   end
-  return count > 0 and (" and what only the bill tells of %d"):format(count) or ""
+  return count > 0 and (", and what %d of them cost%s only the bill tells"):format(count, count == 1 and "s" or "") or ""
 end
 
 -- What the credentials may not look at; returns whether there is any.

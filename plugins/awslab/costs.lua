@@ -61,7 +61,9 @@ function of.nat_gateway(price, raw) return raw.state ~= "deleting" and price "na
 
 function of.network_interface(price, raw)
   local whose = owner(raw)
-  return raw.association and not raw.association.allocation_id and price "public_ipv4" or 0, whose and ("of %s: %s"):format(whose, unknown) or nil, whose ~= nil
+  local public = raw.association and not raw.association.allocation_id
+  local note = whose and ("of %s: %s"):format(whose, unknown) or public and "public address " .. tostring(raw.association.public_ip) or nil
+  return public and price "public_ipv4" or 0, note, whose ~= nil
 end
 
 -- Those that are a route cost nothing, the others by the hour and zone.

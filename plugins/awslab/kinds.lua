@@ -155,6 +155,12 @@ kinds.security_group = {
   delete = function(c, raw) c:call("ec2", "delete_security_group", { group_id = raw.group_id }) end,
 }
 
+-- "tcp 22 ::/0"
+local function rule_text(rule)
+  local ports = rule.from and rule.from == rule.to and " " .. rule.from or rule.from and (" %s-%s"):format(rule.from, rule.to) or ""
+  return ("%s%s %s"):format(rule.protocol == "-1" and "all" or rule.protocol, ports, rule.peer)
+end
+
 -- The rules of a group are compared as a whole: groups may refer to each other, so all groups come first.
 local function rule_changes(c, r, raw)
   local out = {}
@@ -170,10 +176,10 @@ local function rule_changes(c, r, raw)
       end
     end
     for key, value in pairs(want) do
-      if not have[key] then out[#out + 1] = { side = side, add = value, text = "+ " .. key } end
+      if not have[key] then out[#out + 1] = { side = side, add = value, text = "+ " .. rule_text(value) } end
     end
     for key, value in pairs(have) do
-      if not want[key] then out[#out + 1] = { side = side, remove = value, text = "- " .. key } end
+      if not want[key] then out[#out + 1] = { side = side, remove = value, text = "- " .. rule_text(value) } end
     end
   end
   table.sort(out, function(a, b) return a.side .. a.text < b.side .. b.text end)

@@ -46,7 +46,7 @@ function plan:text()
       out[#out + 1] = (" "):rep(width + 6) .. costs[i]
     end
     for _, d in ipairs(step.differences) do
-      out[#out + 1] = ("      %s: %s → %s"):format(d.field, tostring(d.have), tostring(d.want))
+      out[#out + 1] = d.have == "" and ("      %s: %s"):format(d.field, tostring(d.want)) or ("      %s: %s → %s"):format(d.field, tostring(d.have), tostring(d.want))
     end
   end
   for _, old in ipairs(self.replaced) do

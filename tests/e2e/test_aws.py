@@ -8,6 +8,7 @@ import os
 import pathlib
 import random
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -192,6 +193,16 @@ def test_awscli_sees_the_same(stand_in):
     assert sorted((a["Recurrence"], a["TimeZone"], a["DesiredCapacity"]) for a in actions) == [
         ("0 18 * * *", "Europe/Dublin", 1), ("0 23 * * *", "Europe/Dublin", 0)]
     assert sorted(r["RoleName"] for r in cloud.aws("iam", "list-roles", "--path-prefix", "/netlab/lab/")["Roles"]) == ["lab-bastion", "lab-reaper"]
+    # The fix that an audit names is a command that works.
+    opened = ["IpProtocol=tcp,FromPort=22,ToPort=22,Ipv6Ranges=[{CidrIpv6=::/0}]", "IpProtocol=-1,IpRanges=[{CidrIp=0.0.0.0/0}]"]
+    for permission in opened:
+        cloud.aws("ec2", "authorize-security-group-ingress", "--group-id", groups["bastion-sg"]["GroupId"], "--ip-permissions", permission)
+    found = cloud.run("audit", expect=2).stdout
+    assert "bastion-sg lets port 22 in from ::/0" in found and "bastion-sg lets all ports in from 0.0.0.0/0" in found, found
+    assert "ingress: - tcp 22 ::/0" in cloud.run("lab", "--dry-run", expect=2).stdout
+    for fix in re.findall(r"aws (ec2 revoke-security-group-ingress .*)", found):
+        cloud.aws(*shlex.split(fix))
+    cloud.run("audit", expect=0)
     made = cloud.aws("ec2", "create-network-interface", "--subnet-id", next(s["SubnetId"] for s in subnets if s["CidrBlock"] == "10.20.13.0/24"))
     eni = made["NetworkInterface"]["NetworkInterfaceId"]
     assert f"in the way: network interface {eni} is not the lab's" in cloud.run("teardown", "--all", "--dry-run", expect=1).stdout
@@ -205,13 +216,13 @@ def test_awscli_sees_the_same(stand_in):
     checked = cloud.run("cost-check", "--all-regions", expect=2).stdout
     assert re.search(r"eu-west-1 classic load balancer +old +\$0.0280/h, \$20.44 a month", checked), checked
     assert re.search(r"us-east-1 rds db +arn:aws:rds:us-east-1:123456789012:db:notes +only the bill tells what it costs", checked), checked
-    assert "and what only the bill tells of 1" in checked
+    assert ", and what 1 of them costs only the bill tells" in checked
     told = cloud.aws("resourcegroupstaggingapi", "get-resources", "--tag-filters", "Key=netlab:lab,Values=lab")["ResourceTagMappingList"]
     assert {r["ResourceARN"].split(":")[2] for r in told} == {"ec2", "logs"} and len(told) > 15
     asked = cloud.run("teardown", "--all", expect=1).stdout
     assert "delete it by hand" in asked and "/lab/boots" in asked, asked
     left = cloud.run("teardown", "--all", "--yes", expect=1).stdout
-    assert "2 resources of lab lab are left, $0.00 a month and what only the bill tells of 1:" in left and "db:notes" in left, left
+    assert "2 resources of lab lab are left, $0.00 a month, and what 1 of them costs only the bill tells:" in left and "db:notes" in left, left
     assert "2 of them were made by somebody else: delete them by hand" in left and "run it again" not in left, left
     cloud.aws("logs", "delete-log-group", "--log-group-name", "/lab/boots")
     cloud.world(tagged=[])
