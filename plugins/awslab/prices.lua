@@ -10,7 +10,8 @@ prices.date = "2026-11-21"
 -- by the hour and zone. 0.005 is the public IPv4 address, in use or idle, everywhere since 2024-02-01.
 -- Bills of eu-west-1 that were published agree: load balancer (2026-07, $15.00 for 595 h), NAT gateway, VPN, interface
 -- endpoint and address (2026-05, all with the same 8 % discount). Transit gateways, firewalls, logs and classic load
--- balancers are as AWS' pages list them, not seen on a bill.
+-- balancers, and us-east-1 beside machines and disks, were compared with no bill and no page: --refresh asks AWS (of a
+-- firewall it cannot).
 prices.table = {
   ["eu-west-1"] = {
     ["t4g.nano"] = 0.0046, ["t4g.micro"] = 0.0092, ["t4g.small"] = 0.0184, ["t4g.medium"] = 0.0368, ["t4g.large"] = 0.0736,
