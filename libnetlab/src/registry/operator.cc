@@ -186,7 +186,7 @@ task<bool> proxy::impl::prefetch_one(std::shared_ptr<job_state> job, upstream& f
       co_await next;
     }
     if (f->state() == fill::phase::whole) {
-      if (!joined) job->bytes += f->size();
+      if (!joined) job->bytes += *f->size();
       continue;
     }
     say(digest + ": " + f->failure().message);
