@@ -106,7 +106,7 @@ result<std::vector<std::string>> images_of_file(const std::string& path) {
 
 struct registry_options {
   std::vector<std::string> images, files, platforms;
-  std::string name;
+  std::string name, talos, kubernetes;
   bool json = false;
 };
 
@@ -116,6 +116,13 @@ int registry(const global_options& global, const std::string& action, const regi
     auto found = images_of_file(file);
     if (!found) return give_up(found.error().message, bad_usage);
     images.insert(images.end(), found->begin(), found->end());
+  }
+  if (!wanted.talos.empty()) {
+    auto found = netlab::registry::talos_images(wanted.talos, wanted.kubernetes, wanted.platforms);
+    if (!found) return give_up(found.error().message, bad_usage);
+    images.insert(images.end(), found->begin(), found->end());
+  } else if (!wanted.kubernetes.empty()) {
+    return usage_error("--kubernetes goes with --talos");
   }
   bool takes_images = action == "prefetch" || action == "pin" || action == "unpin";
   if (takes_images && images.empty()) return usage_error("registry " + action + " needs an image");
@@ -169,6 +176,11 @@ void add_registry(command_line& all) {
   prefetch.add_option("--platform", wanted->platforms, "of images for several (default: the recipe's)")
       ->option_text("OS/ARCH")
       ->allow_extra_args(false);
+  prefetch.add_option("--talos", wanted->talos, "what nodes of this release of Talos pull, v1.11.5")
+      ->option_text("VERSION");
+  prefetch
+      .add_option("--kubernetes", wanted->kubernetes, "instead of the one that Talos comes with, v1.34.1")
+      ->option_text("VERSION");
   take_images(add("pin", "IMAGE…", "keeps images whatever the limit says"));
   take_images(add("unpin", "IMAGE…", "lets go of them"));
 }
