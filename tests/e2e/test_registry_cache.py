@@ -196,6 +196,22 @@ def test_outgrows_the_cache_for_a_slow_client(lab, faulty, node):
     client.close()
 
 
+def test_parts_of_blobs_while_the_upstream_breaks_off(lab, faulty, node):
+    """A Range of what is not here yet, from an upstream that breaks off at any byte: the part that was asked for."""
+    chance = random.Random(5)
+    layers = faulty.image([700_000] * 8)
+    lab.start("registry")
+    for digest in layers:
+        content = faulty.blobs[digest]
+        for _ in range(2):
+            faulty.cut_after(digest, chance.randrange(len(content) // 2))
+        first = chance.randrange(len(content))
+        last = chance.randrange(first, len(content))
+        got = node.curl(f"/v2/team/app/blobs/{digest}", "-H", f"Range: bytes={first}-{last}")
+        assert (got.status, got.body) == (206, content[first:last + 1])
+        assert whole(node, f"/v2/team/app/blobs/{digest}", content)
+
+
 def test_damaged_cache_is_repaired(lab, faulty, node):
     [one, two] = faulty.image([300_000, 400_000])
     netlab = lab.start("registry")

@@ -66,7 +66,11 @@ def test_the_operator(lab, upstream, node):
     images.check_folder(node.pull(f"{PORT}/team/app:v1", "--override-arch", "arm64"), arm64)
     assert "0 of 1" in operate(lab, "prefetch", "upstream.lab/team/nothing:v1", fails=True)
     assert "no registry of this proxy" in operate(lab, "prefetch", "elsewhere.lab/a:v1", fails=True)
-    operate(lab, "pin", "upstream.lab/team/app:v1")
+    assert "\"arm64\" is no platform" in operate(lab, "prefetch", "--platform", "arm64", "upstream.lab/team/app:v1", fails=True)
+    again = operate(lab, "prefetch", "--platform", "linux/arm64", "upstream.lab/team/app:v1")
+    assert "upstream.lab/team/app:v1: all of it was here" in again, again
+    assert "all as their digests say" in operate(lab, "verify")
+    assert operate(lab, "pin", "upstream.lab/team/app:v1").strip() == "upstream.lab/team/app:v1: pinned"
     [row] = json.loads(operate(lab, "ls", "--json"))
     assert (row["image"], row["pinned"]) == ("upstream.lab/team/app:v1", True)
     assert "pinned" in operate(lab, "ls")
