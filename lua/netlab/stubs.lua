@@ -807,6 +807,8 @@ function netlab.nodes(options) end
 ---@class netlab.registry.proxy.options.prefetch
 ---@field images? string[] by name
 ---@field files? string[] lists of images, as `talosctl image default` prints one, or Kubernetes manifests
+---@field talos? string a release, "v1.11.5": its installer, Kubernetes, etcd and so on
+---@field kubernetes? string instead of the one that the release of Talos comes with
 ---@field platforms? string[] of images for several: "linux/arm64"; by default all of them
 
 ---@class netlab.registry.proxy.options

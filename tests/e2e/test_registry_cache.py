@@ -2,16 +2,19 @@
 
 import contextlib
 import hashlib
+import http.client
 import os
+import pathlib
 import random
 import re
 import shutil
+import socket
 import subprocess
 import time
 
 import pytest
 
-from lab import images
+from lab import images, netns
 from lab.process import frozen
 from lab.registry_node import PORT, blob_files, sent, whole
 
@@ -96,6 +99,117 @@ def test_full_disk(lab, faulty, node):
         assert netlab.stop() == 0
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_full_disk_in_the_middle(lab, faulty, node):
+    """Something else fills the disk while a blob is written: who reads it gets the rest, without a gap."""
+    [digest] = faulty.image([3 << 20])
+    content, path = faulty.blobs[digest], f"http://{PORT}/v2/team/app/blobs/{digest}"
+    disk = lab.folder / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", disk], check=True)
+    try:
+        netlab = lab.start("registry", cache=disk)
+        go = faulty.hold(digest, 1 << 20)
+        readers = [node.host.popen("curl", "-sSN", "-m", "60", path, stdout=subprocess.PIPE) for _ in range(3)]
+        begun = [reader.stdout.read(700_000) for reader in readers]
+        with contextlib.suppress(OSError), (disk / "other").open("wb", buffering=0) as other:
+            while other.write(bytes(4096)):
+                pass
+        go.set()
+        for reader, first in zip(readers, begun):
+            assert first + reader.stdout.read() == content
+            assert reader.wait(60) == 0
+        assert faulty.count(digest) == 1
+        netlab.log.expect("NL-REG-010.*the rest is passed on", 10)
+        assert not any((disk / "parts").iterdir())
+        (disk / "other").unlink()
+        assert whole(node, f"/v2/team/app/blobs/{digest}", content)
+        assert faulty.count(digest) == 2
+        assert netlab.stop() == 0
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_outgrows_the_cache(lab, faulty, node):
+    """The upstream does not say how long a blob is, and it is longer than the cache is large: skopeo gets it whole, and so
+    do others who read it at the same time."""
+    layers = faulty.image([300_000, 12 << 20])
+    big = layers[1]
+    faulty.unmeasured()
+    netlab = lab.start("registry", max_size="3MiB")
+    folder = node.pull(f"{PORT}/team/app:v1")
+    for digest in layers:
+        assert (folder / digest[7:]).read_bytes() == faulty.blobs[digest]
+    netlab.log.expect("NL-REG-010", 10)
+    assert not any((lab.state / "registry/parts").iterdir())
+    assert sum(path.stat().st_size for path in blob_files(lab)) <= 3 << 20
+    pulls = [node.start_pull(f"{PORT}/team/app:v1") for _ in range(4)]
+    for process, folder in pulls:
+        out, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, out
+        assert (folder / big[7:]).read_bytes() == faulty.blobs[big]
+    got = node.curl(f"/v2/team/app/blobs/{big}", "-H", "Range: bytes=5000000-5000999")
+    assert (got.status, got.body) == (200, faulty.blobs[big])
+    # A connection that breaks off is gone on with, where the upstream can.
+    faulty.faults.clear()
+    faulty.unmeasured(big, cut=6_000_000)
+    assert whole(node, f"/v2/team/app/blobs/{big}", faulty.blobs[big])
+    assert faulty.asked[-1][2] == "bytes=6000000-"
+    # What turns out to be wrong is not served to its end.
+    faulty.faults.clear()
+    faulty.unmeasured(big, spoil=True)
+    done = node.host.popen("curl", "-sSN", "-m", "60", f"http://{PORT}/v2/team/app/blobs/{big}", stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE)
+    out, why = done.communicate(timeout=70)
+    assert done.returncode in (18, 56), why
+    assert faulty.blobs[big].startswith(out) and 0 < len(faulty.blobs[big]) - len(out) <= 1 << 20
+    netlab.log.expect("NL-REG-007", 10)
+
+
+def test_outgrows_the_cache_for_a_slow_client(lab, faulty, node):
+    """The upstream waits for a client that does not read, and netlab holds little of what is under way."""
+    [digest] = faulty.image([96 << 20])
+    content = faulty.blobs[digest]
+    sent = faulty.unmeasured(digest)
+    netlab = lab.start("registry", max_size="1MiB")
+    with netns.inside(node.host.name):
+        client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)  # the kernel is not to hold it all
+    client.settimeout(60)
+    client.connect((PORT.split(":")[0], 5050))
+    client.sendall(f"GET /v2/team/app/blobs/{digest} HTTP/1.1\r\nHost: {PORT}\r\n\r\n".encode())
+    answer = http.client.HTTPResponse(client)
+    answer.begin()
+    first = answer.read(2 << 20)
+    netlab.log.expect("NL-REG-010", 10)
+    # An upstream that nobody holds back has sent everything in much less than three seconds.
+    deadline = time.monotonic() + 3
+    while time.monotonic() < deadline and sent[0] < len(content):
+        time.sleep(0.05)
+    assert sent[0] < 64 << 20  # with all that kernels hold
+    memory = int(re.search(r"VmHWM:\s+(\d+) kB", pathlib.Path(f"/proc/{netlab.process.pid}/status").read_text())[1])
+    assert memory < 64 << 10
+    # Others are served meanwhile.
+    assert node.curl("/v2/").status == 200
+    assert first + answer.read() == content
+    client.close()
+
+
+def test_parts_of_blobs_while_the_upstream_breaks_off(lab, faulty, node):
+    """A Range of what is not here yet, from an upstream that breaks off at any byte: the part that was asked for."""
+    chance = random.Random(5)
+    layers = faulty.image([700_000] * 8)
+    lab.start("registry")
+    for digest in layers:
+        content = faulty.blobs[digest]
+        for _ in range(2):
+            faulty.cut_after(digest, chance.randrange(len(content) // 2))
+        first = chance.randrange(len(content))
+        last = chance.randrange(first, len(content))
+        got = node.curl(f"/v2/team/app/blobs/{digest}", "-H", f"Range: bytes={first}-{last}")
+        assert (got.status, got.body) == (206, content[first:last + 1])
+        assert whole(node, f"/v2/team/app/blobs/{digest}", content)
 
 
 def test_damaged_cache_is_repaired(lab, faulty, node):

@@ -66,7 +66,11 @@ def test_the_operator(lab, upstream, node):
     images.check_folder(node.pull(f"{PORT}/team/app:v1", "--override-arch", "arm64"), arm64)
     assert "0 of 1" in operate(lab, "prefetch", "upstream.lab/team/nothing:v1", fails=True)
     assert "no registry of this proxy" in operate(lab, "prefetch", "elsewhere.lab/a:v1", fails=True)
-    operate(lab, "pin", "upstream.lab/team/app:v1")
+    assert "\"arm64\" is no platform" in operate(lab, "prefetch", "--platform", "arm64", "upstream.lab/team/app:v1", fails=True)
+    again = operate(lab, "prefetch", "--platform", "linux/arm64", "upstream.lab/team/app:v1")
+    assert "upstream.lab/team/app:v1: all of it was here" in again, again
+    assert "all as their digests say" in operate(lab, "verify")
+    assert operate(lab, "pin", "upstream.lab/team/app:v1").strip() == "upstream.lab/team/app:v1: pinned"
     [row] = json.loads(operate(lab, "ls", "--json"))
     assert (row["image"], row["pinned"]) == ("upstream.lab/team/app:v1", True)
     assert "pinned" in operate(lab, "ls")
@@ -90,6 +94,33 @@ def test_the_operator(lab, upstream, node):
     operate(lab, "unpin", "upstream.lab/team/app:v1")
     assert "is not pinned" in operate(lab, "unpin", "upstream.lab/team/app:v1", fails=True)
     netlab.log.expect("NL-REG-015", 15)
+
+
+def test_prefetches_what_a_talos_release_pulls(lab, upstream, node):
+    """The images of a release and of its Kubernetes, or of another Kubernetes, for one platform: then no registry is needed."""
+    wanted = {"siderolabs/installer": "v1.11.5", "siderolabs/kubelet": "v1.34.1", "kube-apiserver": "v1.34.1",
+              "kube-controller-manager": "v1.34.1", "kube-scheduler": "v1.34.1", "kube-proxy": "v1.34.1",
+              "etcd-development/etcd": "v3.6.5", "coredns/coredns": "v1.12.4", "pause": "3.10", "siderolabs/flannel": "v0.27.4"}
+    made = {}
+    for repository, tag in wanted.items():
+        made[repository] = {name: images.Image(upstream, repository, f"{tag}-{name}", [2000], seed=f"{repository}-{name}",
+                                               architecture=name) for name in ("amd64", "arm64")}
+        images.index(upstream, repository, tag, made[repository])
+    lab.start("registry", stands_for="ghcr.io gcr.io registry.k8s.io")
+    out = operate(lab, "prefetch", "--talos", "v1.11.5", "--platform", "linux/arm64")
+    assert "prefetch: 10 of 10" in out, out
+    assert {digest for digest, _ in sent(upstream)} == {digest for each in made.values() for digest in each["arm64"].blobs}
+    out = operate(lab, "prefetch", "--talos", "1.11.5", "--kubernetes", "1.33.6", "--platform", "linux/arm64", fails=True)
+    assert "prefetch: 5 of 10" in out and "registry.k8s.io/kube-proxy:v1.33.6: " in out, out
+    upstream.down()
+    images.check_folder(node.pull(f"{ALL}/ghcr.io/siderolabs/installer:v1.11.5", "--override-arch", "arm64"),
+                        made["siderolabs/installer"]["arm64"])
+    images.check_folder(node.pull(f"{ALL}/gcr.io/etcd-development/etcd:v3.6.5", "--override-arch", "arm64"),
+                        made["etcd-development/etcd"]["arm64"])
+    out = operate(lab, "prefetch", "--talos", "v1.11.99", fails=True)
+    assert "up to v1.11.6" in out and "talosctl image default | netlab registry prefetch --file -" in out
+    assert "goes with --talos" in operate(lab, "prefetch", "--kubernetes", "v1.34.1", fails=True)
+    assert "is no registry of this proxy" in operate(lab, "prefetch", "--talos", "v1.14.0-rc.1", fails=True)
 
 
 def test_prefetched_at_the_start(lab, upstream, node):

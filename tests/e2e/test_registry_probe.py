@@ -41,6 +41,7 @@ def test_pulls_as_a_node(lab, upstream, node):
     assert "there is none for linux/s390x" in out and "linux/amd64, linux/arm64" in out
     out = probe(lab, node.host, "elsewhere.lab/team/app:v1", "--through", f"http://{ALL}", code=1)
     assert "at manifest: 404 NAME_UNKNOWN" in out and "is no registry of this proxy" in out
+    assert "malformed name" in probe(lab, node.host, "UPPER/x", code=2)
     upstream.close()
     out = probe(lab, node.host, f"{PORT}/team/other:v1", "--plain", code=1)
     assert re.search(r"at manifest: 50[234] ", out) and "netlab registry stat" in out

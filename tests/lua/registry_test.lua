@@ -58,6 +58,22 @@ netlab.registry.mirrors(proxy)]],
     { "recipe.lua:3: netlab.registry.mirrors: the proxy listens on every address: say by which one nodes reach it, with address" })
 end)
 
+test.case("what is fetched at the start: the images of a Talos release", function()
+  local proxy = [[
+netlab.registry.proxy { upstreams = { ["ghcr.io"] = {}, ["registry.k8s.io"] = {}, ["gcr.io"] = {} },
+  listen = "127.0.0.1:5000", prefetch = { %s } }]]
+  check(proxy:format 'talos = "v1.11.5", kubernetes = "1.33.6", platforms = { "linux/arm64" }', {})
+  check(proxy:format 'kubernetes = "v1.33.6"',
+    { "recipe.lua:3: registry.proxy.prefetch.kubernetes: it goes with a release of Talos: give talos" })
+  check(proxy:format 'talos = "latest"',
+    { 'recipe.lua:3: registry.proxy.prefetch.talos: "latest" is no version of Talos such as v1.11.5' })
+  check(proxy:format 'platforms = { "linux/arm64" }',
+    { 'recipe.lua:3: registry.proxy.prefetch: one of "images", "files" and "talos" is needed' })
+  -- From 1.14 on the installer is of a registry that this proxy does not have.
+  check(proxy:format 'talos = "v1.14.0-rc.1"', { "recipe.lua:3: registry.proxy.prefetch: factory.talos.dev/metal-installer/" ..
+    "376567988ad370138ad8b2698212367b8edcb69b5fd68c80be1f2ec7d603b4ba:v1.14.0-rc.1 is of no registry of this proxy" })
+end)
+
 test.case("what nodes are told", function()
   -- A false assertion is a mistake of the recipe.
   check([=[

@@ -17,6 +17,26 @@ using test::wire;
 
 namespace {
 
+// 100,000 bytes, of which nobody says how many they are, in pieces that come one after the other; "?cut": an
+// error instead of the end.
+struct open_body final : http_body {
+  scheduler& later;
+  bool cut, asked = false;
+  open_body(scheduler& on, bool breaks) : later(on), cut(breaks) {}
+  std::uint64_t size() const override { return unknown; }
+  result<piece> read(std::uint64_t offset, std::uint64_t most, std::function<void()> ready) override {
+    piece out;
+    if (std::exchange(asked, !asked)) {
+      out.bytes.assign(std::min<std::uint64_t>({most, 7777, 100'000 - offset}), 'o');
+      out.last = offset + out.bytes.size() == 100'000;
+      if (out.last && cut) return fail(errc::conflict, "it is wrong", "test");
+      return out;
+    }
+    later.post(std::move(ready));
+    return out;
+  }
+};
+
 // A server in virtual time whose clients chose HTTP/2.
 struct http2_bench {
   event_loop loop; // for the parts of the runtime that the server does not touch
@@ -39,6 +59,9 @@ struct http2_bench {
     }));
     REQUIRE(server->handle("/large",
                            [](const http_call_ptr& c) { c->reply({.body = std::string(300'000, 'x')}); }));
+    REQUIRE(server->handle("/open", [this](const http_call_ptr& c) {
+      c->reply({.body = std::shared_ptr<http_body>(std::make_shared<open_body>(time, c->query == "cut"))});
+    }));
     REQUIRE(server->handle("/later", [this](http_call_ptr c) { keep(std::move(c)); }));
     REQUIRE(server->handle("/", [this](http_call_ptr c) { keep(std::move(c)); }));
   }
@@ -139,6 +162,24 @@ TEST_CASE("http/2: requests and answers, however the bytes are cut") {
     b.time.settle();
     CHECK(b.server->connections() == 0);
   }
+}
+
+TEST_CASE("http/2: a body of unknown size ends with its last frame, or with an error") {
+  http2_bench b;
+  auto w = b.connect();
+  http2_client c(w);
+  auto whole = c.ask("GET", "/open"), cut = c.ask("GET", "/open?cut"), head = c.ask("HEAD", "/open");
+  b.talk(c);
+  CHECK(c.answers[whole].body == std::string(100'000, 'o'));
+  CHECK(c.answers[whole].closed);
+  CHECK(c.answers[whole].code == NGHTTP2_NO_ERROR);
+  CHECK(c.answers[whole].fields.count("transfer-encoding") == 0);
+  CHECK(c.answers[whole].fields.count("content-length") == 0);
+  CHECK(c.answers[cut].body.size() < 100'000);
+  CHECK(c.answers[cut].code == NGHTTP2_INTERNAL_ERROR);
+  CHECK(c.answers[head].status == 200);
+  CHECK(c.answers[head].body.empty());
+  CHECK_FALSE(c.failed);
 }
 
 TEST_CASE("http/2: a slow client's answer waits, and others go on") {

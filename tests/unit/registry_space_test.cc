@@ -9,7 +9,7 @@
 
 #include "netlab/event_loop.h"
 #include "netlab/oci.h"
-#include "registry/fill.h"
+#include "registry/bodies.h"
 #include "registry/uploads.h"
 #include "store_support.h"
 #include "support/fake_world.h"
@@ -30,7 +30,7 @@ public:
     std::weak_ptr<int> alive;
     std::string content;
     std::size_t sent = 0;
-    bool begun = false, ranged = false;
+    bool begun = false, ranged = false, paused = false;
   };
   explicit stepped_registry(scheduler& on) : on_(on) {}
 
@@ -43,9 +43,14 @@ public:
                                       std::function<void(result<http_response>)> done) override {
     struct exchange final : http_exchange {
       std::shared_ptr<int> alive = std::make_shared<int>(0);
+      std::weak_ptr<request> of;
+      void pause(bool on) override {
+        if (auto r = of.lock()) r->paused = on;
+      }
     };
     auto out = std::make_unique<exchange>();
     auto r = std::make_shared<request>();
+    out->of = r;
     auto found = blobs.find(q.url.substr(q.url.rfind('/') + 1));
     if (found != blobs.end()) r->content = found->second;
     for (const auto& [name, value] : q.headers)
@@ -61,9 +66,10 @@ public:
     return out;
   }
 
-  // Sends at most `bytes` more of a request's answer; ends it when that was all.
+  // Sends at most `bytes` more of a request's answer, unless it is to wait; ends it when that was all.
   void go_on(const std::shared_ptr<request>& r, std::size_t bytes) {
     if (r->alive.expired()) return close(r);
+    if (r->paused) return;
     if (!std::exchange(r->begun, true) && !begin(*r)) return end(r, fail(errc::cancelled, "not wanted"));
     auto most = std::min(bytes, r->content.size() - r->sent);
     r->what.on_body(as_bytes(std::string_view(r->content).substr(r->sent, most)));
@@ -322,9 +328,130 @@ TEST_CASE("registry space: a blob of unknown length takes no more than there is"
   lab.http.tells_length = false;
   CHECK(lab.fetch(fits) == fill::phase::whole);
   CHECK_FALSE(lab.cache->index().find(kept));
-  CHECK(lab.fetch(large) == fill::phase::failed);
+  CHECK(lab.fetch(large) == fill::phase::no_room);
   CHECK(lab.part_size(large) == 0);
   CHECK(lab.cache->bytes() <= 70'000);
+}
+
+namespace {
+
+// A client that reads a blob along.
+struct reader {
+  std::shared_ptr<fill> of;
+  fill::reader mine;
+  std::unique_ptr<fill_body> body;
+  std::string got;
+  bool ended = false;
+  std::optional<error> broken;
+  explicit reader(const std::shared_ptr<fill>& f)
+      : of(f), mine(*f->join()), body(std::make_unique<fill_body>(f, mine)) {}
+  void leave() {
+    if (!body) return;
+    body.reset();
+    of->leave(mine);
+  }
+  void read(std::size_t most = std::string::npos) {
+    while (!ended && !broken && most > 0) {
+      auto piece = body->read(got.size(), std::min<std::size_t>(most, 100'000), [] {});
+      if (!piece) {
+        broken = piece.error();
+        return;
+      }
+      if (piece->file) {
+        std::string text(piece->length, '\0');
+        auto read = piece->file->read(piece->offset,
+                                      byte_span(reinterpret_cast<std::uint8_t*>(text.data()), text.size()));
+        REQUIRE((read && *read == text.size()));
+        piece->bytes = std::move(text);
+      }
+      got += piece->bytes;
+      ended = piece->last;
+      if (piece->bytes.empty()) return;
+      most -= std::min(most, piece->bytes.size());
+    }
+  }
+};
+
+} // namespace
+
+TEST_CASE("registry space: what outgrows its room goes on to those who read along, and leaves it free") {
+  std::mt19937 chance(10);
+  cache_lab lab(300'000);
+  auto d = lab.add(chance, 4'000'000);
+  const auto content = lab.http.blobs[d];
+  lab.http.tells_length = false;
+  auto f = lab.want(d);
+  lab.http.go_on(lab.asked(d), 200'000);
+  lab.loop.drain();
+  lab.http.go_on(lab.asked(d), 70'000);
+  REQUIRE(lab.loop.run_until([&] { return f->state() == fill::phase::growing; }));
+  CHECK_FALSE(f->size());
+  reader fast(f), slow(f);
+  CHECK(fast.body->size() == http_body::unknown);
+  fast.read();
+  slow.read(1000);
+  CHECK(fast.got == content.substr(0, fast.got.size()));
+  CHECK(fast.got.size() > 50'000);
+  auto upstream = lab.asked(d);
+  while (!upstream->paused) {
+    lab.http.go_on(upstream, 16'000);
+    lab.loop.drain();
+    lab.look();
+    fast.read();
+  }
+  CHECK(f->state() == fill::phase::passing);
+  // It waits for the slowest, and holds no more than a window for it.
+  CHECK(upstream->sent < 300'000 + window::most + 16'000);
+  CHECK(lab.part_size(d) > 0);
+
+  SUBCASE("the slow one catches up") {
+    while (!slow.ended && !slow.broken) {
+      slow.read(70'000);
+      fast.read();
+      lab.loop.drain();
+      if (slow.got.size() > 400'000) CHECK(lab.on_disk() == 0);
+      if (upstream->sent < content.size()) lab.http.go_on(upstream, 16'000);
+    }
+    CHECK(slow.got == content);
+    fast.read();
+    CHECK(fast.ended);
+    CHECK(fast.got == content);
+  }
+  SUBCASE("the slow one leaves") {
+    slow.leave();
+    while (!fast.ended && !fast.broken) {
+      fast.read();
+      lab.loop.drain();
+      if (upstream->sent < content.size()) lab.http.go_on(upstream, 16'000);
+    }
+    CHECK(fast.got == content);
+    CHECK(lab.on_disk() == 0);
+  }
+  SUBCASE("all leave") {
+    slow.leave();
+    fast.leave();
+    lab.loop.drain();
+    CHECK(upstream->alive.expired());
+    CHECK(lab.ended.at(d) == fill::phase::failed);
+  }
+  SUBCASE("it is not what it should be") {
+    slow.leave();
+    upstream->content.back() ^= 1;
+    while (!fast.ended && !fast.broken) {
+      fast.read();
+      lab.loop.drain();
+      if (upstream->sent < content.size()) lab.http.go_on(upstream, 16'000);
+    }
+    REQUIRE(fast.broken);
+    CHECK(fast.broken->code == errc::conflict);
+    CHECK(fast.got.size() == content.size() - (64u << 10));
+  }
+  slow.leave();
+  fast.leave();
+  lab.loop.drain();
+  CHECK(lab.fills.empty());
+  CHECK(lab.on_disk() == 0);
+  CHECK(lab.cache->bytes() == 0);
 }
 
 TEST_CASE("registry space: what is read is not evicted") {
@@ -332,11 +459,11 @@ TEST_CASE("registry space: what is read is not evicted") {
   cache_lab lab(100'000);
   auto a = lab.add(chance, 60'000), b = lab.add(chance, 60'000);
   auto reading = lab.want(a);
-  reading->join();
+  auto mine = *reading->join();
   CHECK(lab.fetch(a) == fill::phase::whole);
   CHECK(lab.fetch(b) == fill::phase::no_room);
   CHECK(lab.cache->index().find(a));
-  reading->leave();
+  reading->leave(mine);
   CHECK(lab.fetch(b) == fill::phase::whole);
 }
 
@@ -427,7 +554,7 @@ TEST_CASE("registry space: whatever happens in whatever order") {
       // Some of it is damaged.
       std::ofstream(place + "/data", std::ios::binary) << (n ? lab.http.blobs[d] : "damaged");
     }
-    std::vector<std::pair<std::string, std::shared_ptr<fill>>> readers;
+    std::vector<std::pair<std::shared_ptr<fill>, fill::reader>> readers;
     for (int step = 0; step < 300; ++step) {
       const auto& digest = blobs[roll(blobs.size())];
       switch (roll(12)) {
@@ -438,13 +565,12 @@ TEST_CASE("registry space: whatever happens in whatever order") {
         break;
       case 3:
         if (auto f = lab.fills.find(digest); f != lab.fills.end()) {
-          f->second->join();
-          readers.emplace_back(digest, f->second);
+          if (auto mine = f->second->join()) readers.emplace_back(f->second, *mine);
         }
         break;
       case 4:
         if (readers.empty()) break;
-        readers.back().second->leave();
+        readers.back().first->leave(readers.back().second);
         readers.pop_back();
         break;
       case 5: lab.cache->put(lab.image({digest, blobs[roll(blobs.size())]})); break;

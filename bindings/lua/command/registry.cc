@@ -42,7 +42,8 @@ void print_images(const global_options& global, const json& rows) {
 }
 
 void print_stat(const global_options& global, const json& s) {
-  std::printf("cache      %s, %s tags\n", in_words(s["cache"]).c_str(), in_words(s["images"]).c_str());
+  std::printf("cache      %s, %s\n", in_words(s["cache"]).c_str(),
+              counted(number(s, "images"), "tag").c_str());
   std::printf("requests   %s, %s of them answered from the cache\n", in_words(s["requests"]).c_str(),
               in_words(s["hit_ratio"]).c_str());
   std::printf("bytes      %s sent, %s fetched, %s saved\n\n", format_size(number(s, "sent_bytes")).c_str(),
@@ -84,8 +85,9 @@ int follow(const global_options& global, json request, json job, bool as_json) {
   if (as_json)
     std::printf("%s\n", job.dump(2).c_str());
   else
-    std::printf("%s: %s of %s, %s\n", in_words(job["what"]).c_str(), in_words(job["finished"]).c_str(),
-                in_words(job["steps"]).c_str(), format_size(number(job, "bytes")).c_str());
+    std::printf("%s: %s of %s, %s%s\n", in_words(job["what"]).c_str(), in_words(job["finished"]).c_str(),
+                in_words(job["steps"]).c_str(), format_size(number(job, "bytes")).c_str(),
+                job["what"] == "verify" && shown == 0 ? ", all as their digests say" : "");
   return job["failed"].get<bool>() ? failed : ok;
 }
 
@@ -106,7 +108,7 @@ result<std::vector<std::string>> images_of_file(const std::string& path) {
 
 struct registry_options {
   std::vector<std::string> images, files, platforms;
-  std::string name;
+  std::string name, talos, kubernetes;
   bool json = false;
 };
 
@@ -116,6 +118,13 @@ int registry(const global_options& global, const std::string& action, const regi
     auto found = images_of_file(file);
     if (!found) return give_up(found.error().message, bad_usage);
     images.insert(images.end(), found->begin(), found->end());
+  }
+  if (!wanted.talos.empty()) {
+    auto found = netlab::registry::talos_images(wanted.talos, wanted.kubernetes, wanted.platforms);
+    if (!found) return give_up(found.error().message, bad_usage);
+    images.insert(images.end(), found->begin(), found->end());
+  } else if (!wanted.kubernetes.empty()) {
+    return usage_error("--kubernetes goes with --talos");
   }
   bool takes_images = action == "prefetch" || action == "pin" || action == "unpin";
   if (takes_images && images.empty()) return usage_error("registry " + action + " needs an image");
@@ -132,9 +141,9 @@ int registry(const global_options& global, const std::string& action, const regi
   } else if (action == "stat") {
     print_stat(global, *got);
   } else if (action == "gc") {
-    std::printf("%s left the cache\n", format_size(number(*got, "bytes")).c_str());
+    std::printf("%s removed\n", format_size(number(*got, "bytes")).c_str());
   } else {
-    for (const auto& each : images) std::printf("%s %s\n", action.c_str(), in_words(each).c_str());
+    for (const auto& each : images) std::printf("%s: %sned\n", in_words(each).c_str(), action.c_str());
   }
   return ok;
 }
@@ -169,6 +178,11 @@ void add_registry(command_line& all) {
   prefetch.add_option("--platform", wanted->platforms, "of images for several (default: the recipe's)")
       ->option_text("OS/ARCH")
       ->allow_extra_args(false);
+  prefetch.add_option("--talos", wanted->talos, "what nodes of this release of Talos pull, v1.11.5")
+      ->option_text("VERSION");
+  prefetch
+      .add_option("--kubernetes", wanted->kubernetes, "instead of the one that Talos comes with, v1.34.1")
+      ->option_text("VERSION");
   take_images(add("pin", "IMAGE…", "keeps images whatever the limit says"));
   take_images(add("unpin", "IMAGE…", "lets go of them"));
 }

@@ -219,6 +219,9 @@ schema proxy_schema() {
           optional("images", type::list(type::string()), "by name"),
           optional("files", type::list(type::path()),
                    "lists of images, as `talosctl image default` prints one, or Kubernetes manifests"),
+          optional("talos", type::string(),
+                   "a release, \"v1.11.5\": its installer, Kubernetes, etcd and so on"),
+          optional("kubernetes", type::string(), "instead of the one that the release of Talos comes with"),
           optional("platforms", type::list(type::string()),
                    "of images for several: \"linux/arm64\"; by default all of them"),
       }),
@@ -295,7 +298,16 @@ result<std::vector<std::string>> read_prefetch(host& h, const options& o) {
     if (found.empty()) return fail(errc::invalid, file.path + " names no image", "prefetch.files");
     out.insert(out.end(), found.begin(), found.end());
   }
-  if (out.empty()) return fail(errc::invalid, "one of \"images\" and \"files\" is needed", "prefetch");
+  if (auto talos = o.maybe<std::string>("talos")) {
+    auto found = registry::talos_images(*talos, o.maybe<std::string>("kubernetes").value_or(""),
+                                        o.list<std::string>("platforms"));
+    if (!found) return fail(found.error().code, found.error().message, "prefetch.talos");
+    out.insert(out.end(), found->begin(), found->end());
+  } else if (o.has("kubernetes")) {
+    return fail(errc::invalid, "it goes with a release of Talos: give talos", "prefetch.kubernetes");
+  }
+  if (out.empty())
+    return fail(errc::invalid, "one of \"images\", \"files\" and \"talos\" is needed", "prefetch");
   return out;
 }
 

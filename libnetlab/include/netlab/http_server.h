@@ -57,16 +57,20 @@ public:
     std::string bytes;
     std::shared_ptr<open_file> file;
     std::uint64_t offset = 0, length = 0;
+    bool last = false; // of a body of unknown size: nothing follows it
   };
+  static constexpr std::uint64_t unknown = ~std::uint64_t{0};
   virtual ~http_body() = default;
-  virtual std::uint64_t size() const = 0; // of the whole, known from the beginning
+  // Of the whole, asked once. Unknown: it goes in chunks (RFC 9112 §7.1), to a client of HTTP/1.0 until the
+  // connection ends, and a Range is left out of account.
+  virtual std::uint64_t size() const = 0;
   // What lies at `offset`, at most `most` bytes. An empty piece: nothing yet, and `ready` runs later, once,
   // never inside this call, when asking again is worth it. An error cuts the connection, so that the client
   // sees that it did not get everything. Offsets of one reply only grow.
   virtual result<piece> read(std::uint64_t offset, std::uint64_t most, std::function<void()> ready) = 0;
 };
 
-// What a handler answers. Content-Length, Date and Connection are the server's.
+// What a handler answers. Content-Length, Transfer-Encoding, Date and Connection are the server's.
 struct http_reply {
   int status = 200;
   std::string content_type = "text/plain; charset=utf-8";

@@ -23,7 +23,10 @@ public:
   result<void> open(bool keep, bool with_sha512);
   // Whether `more` bytes fit beside the reserve: errc::limit says how much is missing.
   result<void> room_for(std::uint64_t more) const;
+  // On an error, bytes() tells how much of it is there.
   result<void> write(byte_view bytes);
+  // Counts in the digests alone: what follows the file's end and is not kept.
+  void hash(byte_view bytes);
   result<void> sync();
   void close(); // the file stays
   std::uint64_t bytes() const { return bytes_; }
@@ -33,7 +36,7 @@ public:
     checksum sha256;
     std::optional<checksum> sha512;
   };
-  digests finish(); // once, after the last write
+  digests finish(); // once, after the last byte
 
 private:
   std::string path_;

@@ -170,6 +170,13 @@ std::string docker_daemon_json(const std::vector<mirror>& mirrors);
 // Kubernetes manifests. Each once, in order.
 std::vector<std::string> images_in(std::string_view text);
 
+// The images that nodes of a Talos release pull before anything is installed on them: its installer, the
+// Kubernetes that it comes with or the one that is named, etcd, CoreDNS, flannel, pause. "v" may be missing
+// from versions. Platforms as "linux/arm64", none: all of them. errc::not_found: a release that is not known
+// here, and which are; errc::invalid: no version.
+result<std::vector<std::string>> talos_images(std::string_view version, std::string_view kubernetes = {},
+                                              const std::vector<std::string>& platforms = {});
+
 // The room's message table.
 std::span<const message* const> messages();
 

@@ -144,6 +144,11 @@ std::size_t core::on_body(char* data, std::size_t size, std::size_t count, void*
   auto& t = *static_cast<transfer*>(state);
   auto length = size * count;
   if (t.cancelled || !show_head(t) || t.cancelled) return CURL_WRITEFUNC_ERROR;
+  // curl reads on for as long as something comes: it would hand over tens of megabytes before it is told.
+  if (t.paused && t.request.on_body) {
+    t.held = true;
+    return CURL_WRITEFUNC_PAUSE;
+  }
   t.response.bytes += length;
   if (t.request.on_body) {
     t.request.on_body(as_bytes(std::string_view(data, length)));

@@ -1,6 +1,7 @@
 #include "connection.h"
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include "conditional.h"
@@ -321,6 +322,10 @@ void connection::answer(std::uint64_t id, http_reply reply) {
     if (!*growing) return send_error(500);
     r.length = (*growing)->size();
     r.growing = true;
+    if (r.length == http_body::unknown) {
+      r.length = 0;
+      r.ends = q.minor_version == 0 ? response::ending::close : response::ending::chunks;
+    }
     growing_ = std::move(*growing);
   } else {
     r.file = std::get<std::shared_ptr<open_file>>(reply.body);
@@ -328,14 +333,16 @@ void connection::answer(std::uint64_t id, http_reply reply) {
     r.length = r.file->size();
   }
   whole_size_ = r.length;
+  bool measured = r.ends == response::ending::length;
   std::string tag;
   if (reply.selectable && r.status == 200) {
     auto chosen = select(q, whole_size_, {reply.etag, 0});
+    if (!measured && (chosen.status == 206 || chosen.status == 416)) chosen = {};
     if (chosen.status == 412) {
       growing_.reset();
       return send_error(412);
     }
-    r.ranges = true;
+    r.ranges = measured;
     if (!reply.etag.empty()) tag.append("ETag: ").append(reply.etag).append("\r\n");
     if (chosen.status == 206)
       r.content_range = content_range(chosen, whole_size_);
@@ -346,14 +353,18 @@ void connection::answer(std::uint64_t id, http_reply reply) {
     r.offset = chosen.offset;
     r.length = chosen.length;
     if (chosen.status == 304 || chosen.status == 416) {
+      r.ends = response::ending::length;
       r.with_body = false;
       r.length = 0;
       r.content_type = {};
     }
   }
+  chunked_ = r.ends == response::ending::chunks;
   if (growing_) {
     next_ = r.offset;
-    end_ = r.with_body ? r.offset + r.length : r.offset;
+    end_ = !r.with_body                         ? r.offset
+           : r.ends != response::ending::length ? http_body::unknown
+                                                : r.offset + r.length;
     if (next_ == end_) growing_.reset();
   }
   send(r);
@@ -495,15 +506,15 @@ void connection::pull() {
                               });
     if (!got) return drop(got.error().message);
     auto length = got->file ? got->length : got->bytes.size();
-    if (length == 0) return;
+    bool open = end_ == http_body::unknown;
+    if (length == 0 && !(open && got->last)) return;
     awaits_body_ = false;
     next_ += length;
+    if (open) body_size_ += length;
+    if (open && got->last) end_ = whole_size_ = next_;
     if (next_ >= end_) growing_.reset();
     ++in_stream_;
-    if (got->file)
-      stream_->write_file(std::move(got->file), got->offset, got->length);
-    else
-      stream_->write(std::move(got->bytes));
+    send_piece(std::move(*got), length);
     --in_stream_;
     if (doomed_) return drop("the connection ended");
     last_queued_ = stream_->queued();
@@ -512,11 +523,30 @@ void connection::pull() {
   if (sending_ && stream_ && !growing_ && stream_->queued() == 0) drained();
 }
 
+void connection::send_piece(http_body::piece piece, std::uint64_t length) {
+  auto frame = [this](std::string text) {
+    head_size_ += text.size();
+    stream_->write(std::move(text));
+  };
+  if (chunked_ && length > 0) {
+    char number[20];
+    auto end = std::to_chars(number, number + sizeof number, length, 16).ptr;
+    frame(std::string(number, end) + "\r\n");
+  }
+  if (doomed_) return;
+  if (piece.file)
+    stream_->write_file(std::move(piece.file), piece.offset, piece.length);
+  else if (length > 0)
+    stream_->write(std::move(piece.bytes));
+  if (chunked_ && !doomed_) frame(std::string(length > 0 ? "\r\n" : "") + (growing_ ? "" : "0\r\n\r\n"));
+}
+
 // The response under way ended, by its last byte or by the connection's end.
 void connection::complete(bool whole, std::string_view why) {
   const auto& q = engine_.request();
   auto now = server_->now();
-  std::uint64_t total = head_size_ + body_size_ - (growing_ ? end_ - next_ : 0);
+  bool unasked = growing_ && end_ != http_body::unknown;
+  std::uint64_t total = head_size_ + body_size_ - (unasked ? end_ - next_ : 0);
   std::uint64_t left = whole || !stream_ ? 0 : std::min<std::uint64_t>(stream_->queued(), total);
   std::uint64_t out = total - left;
   std::uint64_t body = sending_ && out > head_size_ ? out - head_size_ : 0;

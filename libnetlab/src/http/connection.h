@@ -54,6 +54,7 @@ private:
   void send(response& r, bool last = false);
   // Asks the body that is being sent for its next piece.
   void pull();
+  void send_piece(http_body::piece piece, std::uint64_t length);
   void drained();
   void complete(bool whole, std::string_view why);
   void end(std::optional<error> why);
@@ -72,12 +73,13 @@ private:
   // The response under way.
   bool sending_ = false, close_after_ = false;
   int status_ = 0;
-  std::size_t head_size_ = 0;
+  std::size_t head_size_ = 0;    // with the lines around chunks
   std::uint64_t body_size_ = 0;  // what this response carries
   std::uint64_t whole_size_ = 0; // of the whole representation
   std::function<void(const transfer_report&)> on_done_;
   std::shared_ptr<http_body> growing_; // what is left of it, from next_ to end_
-  std::uint64_t next_ = 0, end_ = 0;
+  std::uint64_t next_ = 0, end_ = 0;   // end_: http_body::unknown until it has come
+  bool chunked_ = false;
   bool awaits_body_ = false;
   std::size_t last_queued_ = 0;
   boot_time progress_{};

@@ -48,8 +48,8 @@ bool connection_engine::take_continue() { return std::exchange(owes_continue_, f
 outgoing connection_engine::respond(const response& r, std::string_view date, bool last) {
   phase_ = phase::sending;
   const auto& q = parser_.request();
-  bool keep =
-      !last && event_ == event::request && q.keep_alive && requests_ < limits_.requests_per_connection;
+  bool keep = !last && event_ == event::request && q.keep_alive &&
+              requests_ < limits_.requests_per_connection && r.ends != response::ending::close;
   auto how = !keep                  ? persistence::close
              : q.minor_version == 0 ? persistence::keep_alive_1_0
                                     : persistence::keep_alive;

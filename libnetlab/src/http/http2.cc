@@ -61,7 +61,7 @@ public:
   void on_end(std::function<void(std::optional<error>)> fn) override { on_end_ = std::move(fn); }
   void on_drained(std::function<void()> fn) override { on_drained_ = std::move(fn); }
   void write(std::string bytes) override {
-    if (head_done_) return push(std::move(bytes));
+    if (head_done_) return chunked_ ? take_chunks(bytes) : push(std::move(bytes));
     head_ += bytes;
     take_head();
   }
@@ -69,7 +69,9 @@ public:
     if (bytes && !bytes->empty()) push(std::move(bytes));
   }
   void write_file(std::shared_ptr<open_file> file, std::uint64_t offset, std::uint64_t length) override {
-    if (length > 0) push(piece_of_file{std::move(file), offset, length});
+    if (length == 0) return;
+    if (chunked_) chunk_left_ -= std::min(chunk_left_, length);
+    push(piece_of_file{std::move(file), offset, length});
   }
   std::size_t queued() const override { return queued_; }
   void pause() override {}
@@ -148,19 +150,42 @@ private:
 
   template<class T>
   void push(T what) {
+    bool nothing = false;
     if constexpr (std::is_same_v<T, std::string>) {
-      if (what.empty()) return;
+      nothing = what.empty();
       queued_ += what.size();
     } else if constexpr (std::is_same_v<T, piece_of_file>) {
       queued_ += what.left;
     } else {
       queued_ += what->size();
     }
-    body_.push_back(std::move(what));
+    if (!nothing) body_.push_back(std::move(what));
     auto s = session_.lock();
     if (!s || !s->session_) return;
     nghttp2_session_resume_data(s->session_, id_);
     s->flush_later();
+  }
+
+  // Frames say where a body ends, chunks are of HTTP/1.1: their lines, which the server writes whole, stay
+  // behind.
+  void take_chunks(std::string_view bytes) {
+    while (!bytes.empty()) {
+      if (chunk_left_ > 0) {
+        auto n = static_cast<std::size_t>(std::min<std::uint64_t>(chunk_left_, bytes.size()));
+        chunk_left_ -= n;
+        push(std::string(bytes.substr(0, n)));
+        bytes.remove_prefix(n);
+        continue;
+      }
+      auto end = bytes.find("\r\n");
+      auto line = bytes.substr(0, end);
+      bytes.remove_prefix(end == std::string_view::npos ? bytes.size() : end + 2);
+      if (line.empty()) continue; // behind the bytes of a chunk, or the very end
+      std::from_chars(line.data(), line.data() + line.size(), chunk_left_, 16);
+      if (chunk_left_ > 0) continue;
+      body_left_ = queued_;
+      push(std::string());
+    }
   }
 
   // The head is ours, so that its form is known: a status line, fields, an empty line.
@@ -188,6 +213,10 @@ private:
       auto colon = line.find(':');
       names.push_back(to_lower(line.substr(0, colon)));
       auto value = trim(line.substr(colon + 1));
+      if (names.back() == "transfer-encoding") {
+        chunked_ = true;
+        body_left_ = http_body::unknown;
+      }
       if (is_hop_field(names.back())) continue;
       if (names.back() == "content-length")
         std::from_chars(value.data(), value.data() + value.size(), body_left_);
@@ -211,7 +240,7 @@ private:
     };
     nghttp2_submit_response(s->session_, id_, fields.data(), fields.size(), empty ? nullptr : &body);
     head_.clear();
-    if (!rest.empty() && !empty) push(std::move(rest));
+    if (!rest.empty() && !empty) write(std::move(rest));
     s->flush_later();
   }
 
@@ -237,7 +266,9 @@ private:
   bool head_done_ = false, ended_ = false;
   std::deque<std::variant<std::string, std::shared_ptr<const std::string>, piece_of_file>> body_;
   std::size_t done_ = 0, queued_ = 0;
-  std::uint64_t body_left_ = 0;
+  std::uint64_t body_left_ = 0; // http_body::unknown until the last chunk
+  bool chunked_ = false;
+  std::uint64_t chunk_left_ = 0;
 };
 
 // What libnghttp2 tells.

@@ -65,7 +65,8 @@ outgoing write_response(const response& r, std::string_view date, persistence ho
   out.close = how == persistence::close;
   // RFC 9110 §8.6: no Content-Length with 204; with 304 it would speak of the body that was not sent.
   bool bodiless = r.status == 204 || r.status == 304;
-  bool send_body = r.with_body && !bodiless && r.length > 0;
+  bool measured = r.ends == response::ending::length;
+  bool send_body = r.with_body && !bodiless && (r.length > 0 || !measured);
   std::size_t extra = 0;
   if (r.headers)
     for (const auto& [name, value] : *r.headers) extra += name.size() + value.size() + 4;
@@ -87,7 +88,8 @@ outgoing write_response(const response& r, std::string_view date, persistence ho
   b.append(" "sv).append(reason_phrase(r.status)).append("\r\nDate: "sv).append(date).append("\r\n"sv);
   if (!r.content_type.empty() && !bodiless)
     b.append("Content-Type: "sv).append(r.content_type).append("\r\n"sv);
-  if (!bodiless) {
+  if (r.ends == response::ending::chunks) b.append("Transfer-Encoding: chunked\r\n"sv);
+  if (!bodiless && measured) {
     b.append("Content-Length: "sv);
     put_number(r.length);
     b.append("\r\n"sv);

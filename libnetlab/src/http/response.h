@@ -25,6 +25,9 @@ struct response {
   std::shared_ptr<open_file> file;
   std::uint64_t offset = 0; // where the body begins in `shared` or `file`
   bool growing = false;     // none of them: the body follows in pieces
+  // How a body ends whose length nobody knows yet.
+  enum class ending { length, chunks, close };
+  ending ends = ending::length;
 };
 
 // What goes to the stream, in this order: `bytes`, then `shared` or a piece of `file`.

@@ -51,10 +51,7 @@ result<void> part_file::open(bool keep, bool with_sha512) {
       ::open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (keep ? O_APPEND : O_TRUNC | O_APPEND), 0644);
   if (descriptor_ < 0) return system_fail(errno, path_, "part.open");
   if (!keep) return {};
-  auto read = read_all(path_, [&](byte_view bytes) {
-    sha256_->update(bytes);
-    if (sha512_) sha512_->update(bytes);
-  });
+  auto read = read_all(path_, [&](byte_view bytes) { hash(bytes); });
   if (!read) return tl::unexpected(read.error());
   bytes_ = *read;
   return {};
@@ -76,18 +73,22 @@ result<void> part_file::write(byte_view bytes) {
     if (auto room = room_for(bytes.size()); !room) return room;
     looked_at_ = bytes_ + look_every;
   }
-  sha256_->update(bytes);
-  if (sha512_) sha512_->update(bytes);
   while (!bytes.empty()) {
     auto n = ::write(descriptor_, bytes.data(), bytes.size());
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && (errno == ENOSPC || errno == EDQUOT))
       return fail(errc::limit, "the disk is full", "part.room");
     if (n < 0) return system_fail(errno, path_, "part.write");
+    hash(bytes.first(static_cast<std::size_t>(n)));
     bytes_ += static_cast<std::uint64_t>(n);
     bytes = bytes.subspan(static_cast<std::size_t>(n));
   }
   return {};
+}
+
+void part_file::hash(byte_view bytes) {
+  sha256_->update(bytes);
+  if (sha512_) sha512_->update(bytes);
 }
 
 result<void> part_file::sync() {

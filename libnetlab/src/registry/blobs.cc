@@ -1,3 +1,4 @@
+#include "bodies.h"
 #include "messages.h"
 #include "netlab/oci.h"
 #include "netlab/text.h"
@@ -62,48 +63,59 @@ std::shared_ptr<fill> proxy::impl::want_blob(upstream& from, const std::string& 
   return held;
 }
 
-// Answers once the blob's size is known, from then on as it grows.
+// Answers once the blob's size is known or enough of it is here, from then on as it grows.
 void proxy::impl::follow(const question_ptr& q, const std::shared_ptr<fill>& f, bool joined) {
   using phase = fill::phase;
-  f->join();
+  auto mine = f->join(!q->head());
   // Who joins costs the upstream nothing.
   (joined ? count.blob_hits : count.blob_misses).add();
   struct step {
-    static void look(impl& p, const question_ptr& q, const std::shared_ptr<fill>& f, bool joined) {
-      if (f->state() == phase::asking) {
-        f->wait([late = p.weak_from_this(), q, f, joined] {
-          if (auto self = late.lock()) look(*self, q, f, joined);
+    static void look(impl& p, const question_ptr& q, const std::shared_ptr<fill>& f, bool joined,
+                     std::optional<fill::reader> mine) {
+      bool coming = f->state() == phase::growing || f->state() == phase::passing;
+      if (f->state() == phase::asking || (coming && q->head() && !f->size())) {
+        f->wait([late = p.weak_from_this(), q, f, joined, mine] {
+          if (auto self = late.lock()) look(*self, q, f, joined, mine);
         });
         return;
       }
       if (f->state() == phase::failed) {
-        f->leave();
+        if (mine) f->leave(*mine);
         p.journal.end(q->call->client.address, q->image, {0, false, false, f->failure().message},
                       p.world.clock.now());
         int status = f->status() != 0 ? f->status() : f->failure().code == errc::timeout ? 504 : 502;
         return p.refuse_as(q, status, f->failure().message, f->retry_after(), "BLOB_UNKNOWN");
+      }
+      if (q->head() && !f->size()) {
+        if (mine) f->leave(*mine);
+        return p.refuse_unmeasured(q);
       }
       http_reply out;
       out.content_type = "application/octet-stream";
       out.headers = p.fields(q, f->digest());
       out.selectable = true;
       out.etag = "\"" + f->digest() + "\"";
-      if (f->state() == phase::no_room)
+      bool along = mine && f->state() != phase::no_room;
+      if (along)
+        out.body = std::make_shared<fill_body>(f, *mine);
+      else
         out.body =
             std::make_shared<straight_body>(p.world, f->from(), f->repository(), f->digest(), f->size());
-      else
-        out.body = std::make_shared<fill_body>(f);
-      bool hit = f->imported() || (joined && f->state() != phase::no_room);
-      out.on_done = [late = p.weak_from_this(), q, f, hit](const transfer_report& r) {
+      bool hit = f->imported() || (joined && along);
+      out.on_done = [late = p.weak_from_this(), q, f, hit, mine](const transfer_report& r) {
         auto self = late.lock();
         if (!self) return;
-        f->leave();
+        if (mine) f->leave(*mine);
         self->ended(q, r, hit);
       };
       q->call->reply(std::move(out));
     }
   };
-  step::look(*this, q, f, joined);
+  step::look(*this, q, f, joined, mine);
+}
+
+void proxy::impl::refuse_unmeasured(const question_ptr& q) {
+  refuse(q, 502, "UNAVAILABLE", "the upstream does not tell the blob's size");
 }
 
 // Only the size is wanted: the upstream is asked for no more than that.
@@ -121,7 +133,7 @@ void proxy::impl::answer_blob_head(const question_ptr& q) {
       return refuse_as(q, got->status, "the upstream answers " + std::to_string(got->status),
                        q->from->blocked(), "BLOB_UNKNOWN");
     auto size = parse_size(std::string(got->header("content-length")) + "B");
-    if (!size) return refuse(q, 502, "UNAVAILABLE", "the upstream does not tell the blob's size");
+    if (!size) return refuse_unmeasured(q);
     // A body that says how long it is; HEAD never reads it.
     struct length_only final : http_body {
       explicit length_only(std::uint64_t bytes) : size_(bytes) {}

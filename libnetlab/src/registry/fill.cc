@@ -14,15 +14,13 @@ namespace netlab::registry {
 
 namespace {
 
-constexpr std::uint64_t withheld = 64u << 10; // the last bytes of what is not known to be right yet
-constexpr int most_breaks = 6;                // of the connection, one after the other without a byte between
+constexpr int most_breaks = 6; // of the connection, one after the other without a byte between
 constexpr duration pause_after_break = std::chrono::milliseconds(250);
 // What comes is written in aligned pieces of that size, and what does not make one after that time. The page
 // cache then keeps it in pieces as large, which cost a tenth less to send than what was written as it came.
 constexpr std::uint64_t piece = 256u << 10;
 constexpr duration piece_time = std::chrono::milliseconds(10);
-constexpr std::uint64_t unannounced = 1u << 20;   // claimed at a time for a blob of unknown size
-constexpr std::size_t straight_window = 1u << 20; // held for a client that is slower than the upstream
+constexpr std::uint64_t unannounced = 1u << 20; // claimed at a time for a blob of unknown size
 
 } // namespace
 
@@ -51,23 +49,33 @@ void fill::stop() {
   waiting_.clear();
 }
 
+std::optional<std::uint64_t> fill::size() const { return measured() ? std::optional(size_) : std::nullopt; }
+
 std::uint64_t fill::readable() const {
-  if (phase_ == phase::whole) return size_;
-  if (phase_ != phase::growing || !part_) return 0;
-  return std::min(part_->bytes(), size_ - std::min(size_, withheld));
+  if (ended_well()) return size_;
+  if ((phase_ != phase::growing && phase_ != phase::passing) || !part_) return 0;
+  auto end = measured() ? size_ : come();
+  return std::min(come(), end - std::min(end, withheld));
 }
 
-void fill::join() {
-  ++readers_;
+std::optional<fill::reader> fill::join(bool reads) {
+  if (phase_ == phase::passing) return std::nullopt;
+  auto out = readers_.insert(readers_.end(), reads ? 0 : http_body::unknown);
   hold();
+  return out;
 }
 
-void fill::leave() {
-  if (--readers_ == 0 && std::exchange(holding_, false)) store_.index().release(digest_);
+void fill::leave(reader who) {
+  readers_.erase(who);
+  if (readers_.empty() && std::exchange(holding_, false)) store_.index().release(digest_);
+  if (phase_ != phase::passing) return;
+  world_.scheduler.post([weak = weak_from_this()] {
+    if (auto self = weak.lock()) self->advance();
+  });
 }
 
 void fill::hold() {
-  if (phase_ != phase::whole || readers_ == 0 || std::exchange(holding_, true)) return;
+  if (phase_ != phase::whole || readers_.empty() || std::exchange(holding_, true)) return;
   store_.index().hold(digest_);
 }
 
@@ -76,6 +84,82 @@ bool fill::claim(std::uint64_t end) {
   // An upstream that does not say how much will come: some at a time.
   return store_.claim(*room_, (end + unannounced - 1) / unannounced * unannounced) ||
          store_.claim(*room_, end);
+}
+
+void fill::show() {
+  if (phase_ == phase::asking && (size_ > 0 || part_->bytes() > withheld)) set(phase::growing);
+}
+
+bool fill::pass_on(const error& why) {
+  if (slowest() == http_body::unknown) return false;
+  world_.log(msg_no_room, from_.config().name + "/" + repository_ + "@" + digest_ + ": " + why.message +
+                              "; the rest is passed on without being kept");
+  late_ = {};
+  failure_ = why;
+  window_ = window(part_->bytes());
+  phase_ = phase::passing;
+  store_.settle_part(*room_);
+  hand_over(as_bytes(std::exchange(held_, {})));
+  // Not in the middle of the exchange, which the last of them could end.
+  world_.scheduler.post([weak = weak_from_this()] {
+    if (auto self = weak.lock()) self->advance();
+  });
+  return true;
+}
+
+void fill::hand_over(byte_view bytes) {
+  part_->hash(bytes);
+  window_.take(bytes);
+  if (window_.full()) control_->pause(true);
+  tell();
+}
+
+std::uint64_t fill::slowest() const {
+  auto found = std::min_element(readers_.begin(), readers_.end());
+  return found == readers_.end() ? http_body::unknown : *found;
+}
+
+void fill::advance() {
+  if (phase_ != phase::passing) return;
+  auto from = slowest();
+  window_.let_go(from);
+  if (window_.low()) control_->pause(false);
+  if (from < part_->bytes()) return;
+  // The room is free as soon as nobody reads there any more.
+  if (auto* room = std::exchange(room_, nullptr)) {
+    part_->close();
+    file_.reset();
+    store_.drop_part(*room);
+  }
+  if (over_) return conclude();
+  if (from != http_body::unknown || !run_) return;
+  run_ = {};
+  fail_with({errc::cancelled, "nobody reads it any more", "registry.fill"});
+  conclude();
+}
+
+result<http_body::piece> fill::read(reader who, std::uint64_t offset, std::uint64_t most,
+                                    std::function<void()> ready) {
+  if (phase_ == phase::failed || phase_ == phase::no_room) return tl::unexpected(failure_);
+  http_body::piece out;
+  auto end = readable();
+  std::uint64_t length = 0;
+  if (end > offset) {
+    bool passed = phase_ == phase::passing;
+    if (passed && offset >= part_->bytes()) {
+      out.bytes = window_.read(offset, std::min(most, end - offset));
+      length = out.bytes.size();
+    } else {
+      out.file = file_;
+      out.offset = offset;
+      out.length = length = std::min(most, (passed ? std::min(end, part_->bytes()) : end) - offset);
+    }
+  }
+  *who = offset + length;
+  out.last = ended_well() && *who == size_;
+  if (length == 0 && !out.last) wait(std::move(ready));
+  if (phase_ == phase::passing) advance();
+  return out;
 }
 
 void fill::set(phase to) {
@@ -119,12 +203,16 @@ bool fill::take_head(int status, const http_headers& headers) {
   if (size_ == 0) size_ = verdict_.size;
   // An upstream without ranges sends everything again: what is here of it stays, because readers are beyond
   // it.
-  skip_ = verdict_.what == action::begin ? part_->bytes() : 0;
-  if (!claim(part_->bytes())) {
-    trouble_ = error{errc::limit, "there is no room for " + format_size(size_), "part.room"};
-    return false;
+  skip_ = verdict_.what == action::begin ? come() : 0;
+  if (phase_ != phase::passing && !claim(part_->bytes())) {
+    error why{errc::limit, "there is no room for " + (size_ > 0 ? format_size(size_) : "it"), "part.room"};
+    // Who has got nothing of it yet is better served alone.
+    if (phase_ == phase::asking || !pass_on(why)) {
+      trouble_ = why;
+      return false;
+    }
   }
-  if (phase_ == phase::asking && size_ > 0) set(phase::growing);
+  show();
   return true;
 }
 
@@ -139,12 +227,14 @@ void fill::take(byte_view bytes) {
   skip_ -= again;
   bytes = bytes.subspan(static_cast<std::size_t>(again));
   if (bytes.empty()) return;
-  auto end = part_->bytes() + held_.size() + bytes.size();
+  auto end = come() + held_.size() + bytes.size();
   if (size_ != 0 && end > size_)
     return stop_for({errc::protocol, "it sends more than it announced", "registry.fill"});
-  if (!claim(end))
-    return stop_for(
-        {errc::limit, "there is no room for more than " + format_size(part_->bytes()), "part.room"});
+  if (phase_ != phase::passing && !claim(end)) {
+    error why{errc::limit, "there is no room for more than " + format_size(part_->bytes()), "part.room"};
+    if (!pass_on(why)) return stop_for(why);
+  }
+  if (phase_ == phase::passing) return hand_over(bytes);
   held_.append(as_text(bytes));
   if (auto whole = end / piece * piece; whole > part_->bytes())
     write(static_cast<std::size_t>(whole - part_->bytes()));
@@ -155,10 +245,12 @@ void fill::take(byte_view bytes) {
 void fill::write(std::size_t bytes) {
   late_ = {};
   if (trouble_ || bytes == 0) return;
+  auto before = part_->bytes();
   auto ok = part_->write(as_bytes(held_).first(bytes));
-  if (!ok) return stop_for(ok.error());
-  held_.erase(0, bytes);
+  held_.erase(0, static_cast<std::size_t>(part_->bytes() - before));
   room_->written = part_->bytes();
+  if (!ok && !pass_on(ok.error())) return stop_for(ok.error());
+  show();
   tell();
 }
 
@@ -180,8 +272,8 @@ bool fill::give_up() {
   ::unlink(part_->path().c_str());
   auto what = from_.config().name + "/" + repository_ + "@" + digest_ + ": " + trouble_->message;
   bool room = trouble_->code == errc::limit || trouble_->op.starts_with("part.");
-  if (!room || size_ == 0) {
-    world_.log(room ? msg_disk_trouble : msg_bad_upstream, what, {{"upstream", from_.config().name}});
+  if (!room) {
+    world_.log(msg_bad_upstream, what, {{"upstream", from_.config().name}});
     return fail_with(*trouble_);
   }
   world_.log(msg_no_room, what + "; it is passed on without being kept");
@@ -191,9 +283,12 @@ bool fill::give_up() {
 }
 
 void fill::conclude() {
+  over_ = true;
   late_ = {};
   held_ = {};
-  if (phase_ != phase::whole) part_.reset();
+  // Somebody still reads what was kept.
+  if (phase_ == phase::passing && room_) return advance();
+  if (!ended_well()) part_.reset();
   if (auto* room = std::exchange(room_, nullptr)) store_.rest_part(*room);
   if (auto fn = std::exchange(ended_, nullptr)) fn(shared_from_this());
   tell();
@@ -272,7 +367,7 @@ task<bool> fill::run() {
   bool anew = false; // a part of an earlier process turned out to be wrong
   bool resumed = part_->bytes() > 0;
   while (true) {
-    begun_ = {part_->bytes(), {}, true};
+    begun_ = {come(), {}, true};
     query q;
     q.repository = from_.repository(repository_);
     q.path = "blobs/" + digest_;
@@ -290,22 +385,20 @@ task<bool> fill::run() {
     auto asking = from_.ask(std::move(q));
     auto got = co_await asking;
     write(held_.size());
-    if (trouble_) co_return give_up();
-    bool whole = verdict_.what == action::complete || (size_ > 0 && part_->bytes() == size_);
+    // What the upstream refuses, it refuses whether there is room or not.
+    if (trouble_ && (verdict_.what == action::begin || verdict_.what == action::append)) co_return give_up();
+    bool whole = verdict_.what == action::complete || (size_ > 0 && come() == size_);
     // Without an announced length, the end of the exchange is the end of the blob.
-    if (!whole && got && size_ == 0 && got->status == 200) {
-      size_ = part_->bytes();
-      whole = true;
-    }
+    if (!whole && got && size_ == 0 && (got->status == 200 || got->status == 206)) whole = true;
     if (whole) {
-      size_ = part_->bytes();
+      size_ = come();
       auto found = part_->finish();
       bool right = (sha512() ? *found.sha512 : found.sha256) == expected_;
       if (!right && resumed && !anew) {
         // The disk kept something else than what was written to it before: once more from the beginning.
         anew = true;
         if (auto again = start_over(); !again) co_return fail_with(again.error());
-        if (phase_ == phase::growing)
+        if (phase_ != phase::asking)
           co_return fail_with({errc::conflict, "its beginning was damaged", "registry.fill"});
         continue;
       }
@@ -319,6 +412,11 @@ task<bool> fill::run() {
                    {{"upstream", from_.config().name}});
         co_return fail_with(
             {errc::conflict, "the upstream sent something else under this digest", "registry.fill"});
+      }
+      if (phase_ == phase::passing) {
+        right_ = true;
+        tell();
+        co_return true;
       }
       auto to = store_.blob_path(digest_, size_);
       disk_worker::job place = [&files = world_.files, part = part_, path, to]() -> result<void> {
@@ -348,124 +446,25 @@ task<bool> fill::run() {
                           got->status);
     }
     // The connection broke: on from here.
-    if (part_->bytes() > begun_.bytes) {
+    if (come() > begun_.bytes) {
       breaks = 0;
       wait = pause_after_break;
     }
     auto why = got ? error{errc::closed, "the connection ended early", "registry.fill"} : got.error();
     bool worth_it =
         !got ? why.code != errc::limit && why.code != errc::invalid && why.code != errc::denied : true;
-    if (++breaks >= most_breaks || !worth_it || part_->bytes() == 0) {
+    if (++breaks >= most_breaks || !worth_it || come() == 0) {
       disk_worker::job keep = [part = part_] { return part->sync(); };
       on_disk keeping(store_.worker(), std::move(keep));
       (void)co_await keeping;
       co_return fail_with(why);
     }
     world_.log(msg_broken, from_.config().name + "/" + repository_ + "@" + digest_ + " broke off after " +
-                               format_size(part_->bytes()) + ": " + why.message + "; it is gone on with");
+                               format_size(come()) + ": " + why.message + "; it is gone on with");
     netlab::pause rest(world_.scheduler, wait);
     co_await rest;
     wait *= 2;
   }
-}
-
-result<http_body::piece> fill_body::read(std::uint64_t offset, std::uint64_t most,
-                                         std::function<void()> ready) {
-  using phase = fill::phase;
-  if (fill_->state() == phase::failed || fill_->state() == phase::no_room)
-    return tl::unexpected(fill_->failure());
-  auto readable = fill_->readable();
-  piece out;
-  if (readable > offset) {
-    out.file = fill_->file();
-    out.offset = offset;
-    out.length = std::min(most, readable - offset);
-  } else {
-    fill_->wait(std::move(ready));
-  }
-  return out;
-}
-
-straight_body::straight_body(const runtime& world, upstream& from, std::string repository, std::string digest,
-                             std::uint64_t size)
-    : world_(world), from_(from), repository_(std::move(repository)), digest_(std::move(digest)),
-      size_(size) {}
-
-void straight_body::ask(std::uint64_t offset) {
-  asked_ = true;
-  position_ = offset;
-  if (offset == 0) sum_.emplace(oci::parse_digest(digest_)->algorithm);
-  run_ = task_run<bool>(fetch(offset), [raw = this](bool) { raw->tell(); });
-  run_.start();
-}
-
-task<bool> straight_body::fetch(std::uint64_t offset) {
-  query q;
-  q.repository = from_.repository(repository_);
-  q.path = "blobs/" + digest_;
-  q.control = control_;
-  q.attempts = 1;
-  if (offset > 0) q.headers.emplace_back("Range", "bytes=" + std::to_string(offset) + "-");
-  auto skip = std::make_shared<std::uint64_t>(0);
-  q.on_head = [skip, offset](int status, const http_headers&) {
-    if (status == 200) *skip = offset; // it does not do ranges: what is not wanted is dropped
-    return status == 200 || status == 206;
-  };
-  q.on_body = [this, skip](byte_view bytes) {
-    auto left_out = std::min<std::uint64_t>(*skip, bytes.size());
-    *skip -= left_out;
-    bytes = bytes.subspan(static_cast<std::size_t>(left_out));
-    if (position_ + held_.size() + bytes.size() > size_) {
-      failure_ = error{errc::protocol, "the upstream sends more than it announced", "registry.straight"};
-      return tell();
-    }
-    if (sum_) sum_->update(bytes);
-    held_.append(as_text(bytes));
-    if (held_.size() >= straight_window) control_->pause(true);
-    tell();
-  };
-  auto asking = from_.ask(std::move(q));
-  auto got = co_await asking;
-  if (failure_) co_return false;
-  if (!got || got->status >= 300 || position_ + held_.size() != size_) {
-    failure_ =
-        got ? error{errc::closed, "the upstream did not send everything", "registry.straight"} : got.error();
-    co_return false;
-  }
-  if (sum_ && sum_->finish() != *oci::parse_digest(digest_)) {
-    world_.log(msg_wrong_digest, from_.config().name + "/" + repository_ + " sends something else for " +
-                                     digest_ + "; it was not served to its end");
-    failure_ =
-        error{errc::conflict, "the upstream sent something else under this digest", "registry.straight"};
-    co_return false;
-  }
-  right_ = true;
-  co_return true;
-}
-
-void straight_body::tell() {
-  if (!ready_) return;
-  world_.scheduler.post(std::exchange(ready_, nullptr));
-}
-
-result<http_body::piece> straight_body::read(std::uint64_t offset, std::uint64_t most,
-                                             std::function<void()> ready) {
-  if (!asked_) ask(offset);
-  piece out;
-  // The end of what cannot be taken back waits until the whole is known to be right.
-  std::uint64_t keep = right_ || !sum_ ? 0 : withheld;
-  auto free = held_.size() > keep ? held_.size() - keep : 0;
-  if (failure_) return tl::unexpected(*failure_);
-  if (free > 0) {
-    auto take = static_cast<std::size_t>(std::min<std::uint64_t>(most, free));
-    out.bytes = held_.substr(0, take);
-    held_.erase(0, take);
-    position_ += take;
-    if (held_.size() < straight_window / 2) control_->pause(false);
-    return out;
-  }
-  ready_ = std::move(ready);
-  return out;
 }
 
 } // namespace netlab::registry

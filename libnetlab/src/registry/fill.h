@@ -1,20 +1,27 @@
 #pragma once
 #include <functional>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "netlab/digest.h"
+#include "netlab/http_server.h"
 #include "netlab/transfer_plan.h"
 #include "store.h"
 #include "upstream.h"
+#include "window.h"
 
 namespace netlab::registry {
 
+inline constexpr std::uint64_t withheld = 64u << 10; // the last bytes of what is not known to be right yet
+
 // One blob on its way into the cache: fetched once, however many ask for it, and to its end, whoever leaves.
-// What is there of it can be read along, but for its last bytes, which wait until the whole is right. Owned
-// by the proxy until it ends and by those who read along; one loop's thread.
+// What is there of it can be read along, but for its last bytes, which wait until the whole is right. When it
+// turns out that it cannot be kept, who reads along gets the rest as it comes: the upstream then waits for
+// the slowest of them, and it ends with the last. Owned by the proxy until it ends and by those who read
+// along; one loop's thread.
 class fill : public std::enable_shared_from_this<fill> {
 public:
   fill(const runtime& world, store& into, upstream& from, std::string repository, std::string digest);
@@ -28,15 +35,16 @@ public:
   enum class phase {
     asking,  // the upstream has not answered yet
     growing, // readers may follow
+    passing, // who followed gets the rest; the others have to be served without the cache and the disk
     whole,   // right, and in the cache
     no_room, // neither the cache nor the disk can take it: who wants it has to be served without them
     failed,
   };
   phase state() const { return phase_; }
-  std::uint64_t size() const { return size_; } // known unless asking or failed
-  // How many bytes of the file may be read now.
+  // Unknown while asking, and later as long as the upstream does not say it.
+  std::optional<std::uint64_t> size() const;
+  // How many bytes may be read now.
   std::uint64_t readable() const;
-  const std::shared_ptr<open_file>& file() const { return file_; }
   // Why it failed, and the upstream's status when that was the reason, else 0.
   const error& failure() const { return failure_; }
   int status() const { return status_; }
@@ -46,9 +54,15 @@ public:
   const std::string& repository() const { return repository_; }
   upstream& from() { return from_; }
 
-  // Who reads along holds the blob, so that it is not evicted while it is still read.
-  void join();
-  void leave();
+  // Who reads, or is going to: where it is. It holds the blob, so that it is not evicted while it is read,
+  // and when the rest is passed on, that waits for it. Nothing when it is too late for the beginning.
+  // `reads`: false for who only wants to know how long it is.
+  using reader = std::list<std::uint64_t>::iterator;
+  std::optional<reader> join(bool reads = true);
+  void leave(reader who);
+  // As http_body::read().
+  result<http_body::piece> read(reader who, std::uint64_t offset, std::uint64_t most,
+                                std::function<void()> ready);
 
   // Runs `fn` once, in a later turn, when there is more to read or the phase has changed.
   void wait(std::function<void()> fn) { waiting_.push_back(std::move(fn)); }
@@ -74,6 +88,19 @@ private:
   void hold();
   // Room for the body up to that byte.
   bool claim(std::uint64_t end);
+  // Bytes that have come, in the file and behind it.
+  std::uint64_t come() const { return phase_ == phase::passing ? window_.end() : part_->bytes(); }
+  bool measured() const { return size_ > 0 || phase_ == phase::whole || right_; }
+  bool ended_well() const { return phase_ == phase::whole || right_; }
+  // There is enough for readers to begin with.
+  void show();
+  // Nothing more is written: the rest is for those who read. False: there are none.
+  bool pass_on(const error& why);
+  void hand_over(byte_view bytes);
+  // Those who read went on, or away.
+  void advance();
+  // Where the slowest of them is; http_body::unknown when there is none.
+  std::uint64_t slowest() const;
 
   const runtime& world_;
   store& store_;
@@ -84,8 +111,11 @@ private:
   std::uint64_t size_ = 0;
   parts::part* room_ = nullptr; // what it writes to; null before the run and after it
   std::string held_;            // came, and is not written yet
-  timer late_;                  // when it is, however little it is
-  std::size_t readers_ = 0;
+  window window_;               // behind the end of the file, when it is passed on
+  bool right_ = false;          // passed on, and of the right digest
+  bool over_ = false;           // the run has ended
+  std::list<std::uint64_t> readers_;
+  timer late_; // when it is, however little it is
   bool holding_ = false;
   std::uint64_t skip_ = 0; // bytes of the answer that are here already
   error failure_;
@@ -100,45 +130,6 @@ private:
   std::vector<std::function<void()>> waiting_;
   bool telling_ = false, imported_ = false;
   std::function<void(const std::shared_ptr<fill>&)> ended_;
-  task_run<bool> run_;
-};
-
-// A blob as it grows, for one reply.
-class fill_body final : public http_body {
-public:
-  explicit fill_body(std::shared_ptr<fill> of) : fill_(std::move(of)) {}
-  std::uint64_t size() const override { return fill_->size(); }
-  result<piece> read(std::uint64_t offset, std::uint64_t most, std::function<void()> ready) override;
-
-private:
-  std::shared_ptr<fill> fill_;
-};
-
-// A blob that goes straight from the upstream to one client, because there is no room for it here. The whole
-// is compared with its digest before its last bytes leave; a part that the client asked for cannot be.
-class straight_body final : public http_body, public std::enable_shared_from_this<straight_body> {
-public:
-  straight_body(const runtime& world, upstream& from, std::string repository, std::string digest,
-                std::uint64_t size);
-  std::uint64_t size() const override { return size_; }
-  result<piece> read(std::uint64_t offset, std::uint64_t most, std::function<void()> ready) override;
-
-private:
-  void ask(std::uint64_t offset);
-  task<bool> fetch(std::uint64_t offset);
-  void tell();
-
-  const runtime& world_;
-  upstream& from_;
-  std::string repository_, digest_;
-  std::uint64_t size_;
-  std::string held_;           // fetched and not read
-  std::uint64_t position_ = 0; // of held_ in the blob
-  std::optional<hasher> sum_;  // of a whole
-  bool asked_ = false, right_ = false;
-  std::optional<error> failure_;
-  std::shared_ptr<exchange_control> control_ = std::make_shared<exchange_control>();
-  std::function<void()> ready_;
   task_run<bool> run_;
 };
 

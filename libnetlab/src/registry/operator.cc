@@ -102,6 +102,12 @@ result<job_state> proxy::impl::prefetch(const std::vector<std::string>& wanted,
     parsed.push_back(std::move(*image));
   }
   if (parsed.empty()) return fail(errc::invalid, "no image is named", "registry.prefetch");
+  for (const auto& p : platforms) {
+    auto parts = split(p, '/');
+    if ((parts.size() != 2 && parts.size() != 3) || std::count(parts.begin(), parts.end(), ""))
+      return fail(errc::invalid, "\"" + printable(p) + "\" is no platform: write it as linux/arm64",
+                  "registry.prefetch");
+  }
   auto job = new_job("prefetch");
   job->steps = parsed.size();
   auto copy = *job;
@@ -121,8 +127,10 @@ task<bool> proxy::impl::prefetch_all(std::shared_ptr<job_state> job, std::vector
     good = good && one;
     if (one) ++job->finished;
     if (job->lines.size() < most_lines && (one || job->lines.size() == errors))
-      job->lines.push_back(image.to_string() +
-                           (one ? ": " + format_size(job->bytes - before) + " fetched" : ": not fetched"));
+      job->lines.push_back(image.to_string() + (!one ? ": not fetched"
+                                                : job->bytes == before
+                                                    ? ": all of it was here"
+                                                    : ": " + format_size(job->bytes - before) + " fetched"));
   }
   co_return good;
 }
@@ -186,7 +194,7 @@ task<bool> proxy::impl::prefetch_one(std::shared_ptr<job_state> job, upstream& f
       co_await next;
     }
     if (f->state() == fill::phase::whole) {
-      if (!joined) job->bytes += f->size();
+      if (!joined) job->bytes += *f->size();
       continue;
     }
     say(digest + ": " + f->failure().message);

@@ -227,19 +227,23 @@ destination proxy::impl::destination_of(const door& at, std::string_view name, s
 
 question_ptr proxy::impl::understand(door& at, const http_call_ptr& call, const request& asked) {
   auto to = destination_of(at, asked.name, call->query);
+  auto shown = [](std::string_view name) { // a client may send a name of any length
+    return name.size() > 160 ? printable(name.substr(0, 160)) + "…" : printable(name);
+  };
   if (!to.from) {
+    auto registry = shown(to.registry);
     // Once for each name: a node asks again and again.
-    if (told.size() < 256 && told.insert("registry " + to.registry).second)
+    if (told.size() < 256 && told.insert("registry " + registry).second)
       world.log(msg_unknown_registry,
-                call->client.address.to_string() + " asked for " + printable(to.registry) + "/" +
-                    printable(to.name) + ", which is no registry of this proxy",
+                call->client.address.to_string() + " asked for " + registry + "/" + shown(to.name) +
+                    ", which is no registry of this proxy",
                 {{"registry", config.name}});
     call->reply(refusal(404, "NAME_UNKNOWN",
-                        "\"" + to.registry + "\" is no registry of this proxy: see its upstreams and allow"));
+                        "\"" + registry + "\" is no registry of this proxy: see its upstreams and allow"));
     return nullptr;
   }
   if (!oci::is_repository(to.name)) {
-    call->reply(refusal(400, "NAME_INVALID", "\"" + std::string(to.name) + "\" is no repository's name"));
+    call->reply(refusal(400, "NAME_INVALID", "\"" + shown(to.name) + "\" is no repository's name"));
     return nullptr;
   }
   auto q = std::make_shared<question>();

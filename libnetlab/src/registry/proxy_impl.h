@@ -86,6 +86,7 @@ struct proxy::impl : std::enable_shared_from_this<proxy::impl> {
   void reply_blob(const question_ptr& q, const std::string& digest);
   void follow(const question_ptr& q, const std::shared_ptr<fill>& f, bool joined);
   void answer_blob_head(const question_ptr& q);
+  void refuse_unmeasured(const question_ptr& q);
   void answer_tags(const question_ptr& q);
   void answer_referrers(const question_ptr& q);
   void answer_catalog(const http_call_ptr& call);

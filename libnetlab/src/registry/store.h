@@ -74,6 +74,8 @@ public:
   bool claim(parts::part& p, std::uint64_t bytes);
   // The same for what stays whatever the limit says: only the disk can refuse.
   bool claim_anyway(parts::part& p, std::uint64_t bytes);
+  // It grows no more: it counts with what it has.
+  void settle_part(parts::part& p) { parts_.claim(p, p.written); }
   // Nobody writes to it any more. What is on the disk of it stays until its room is needed.
   void rest_part(const parts::part& p);
   // It is of no use any more.

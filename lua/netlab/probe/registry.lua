@@ -121,8 +121,9 @@ local function fetch(path, headers, keep)
 end
 
 local function stop(stage, why, status)
+  local unreached = not status and not why:find "does not resolve"
   return steps.stop(stage, why, status and remedies[status]
-    or not status and "see whether the port is open there, and whether it speaks TLS (--plain: it does not)" or nil)
+    or unreached and "see whether the port is open there, and whether it speaks TLS (--plain: it does not)" or nil)
 end
 
 local function short(digest)
@@ -169,10 +170,14 @@ end
 
 netlab.main(function()
   if not opt.image then
-    print("usage: netlab probe registry IMAGE [--through URL] [--platform OS/ARCH] [--no-layers]")
+    print("usage: netlab probe registry IMAGE [--through URL] [--platform OS/ARCH] [--no-layers] [--plain] [--ca FILE]")
     return 2
   end
   image = parse(opt.image)
+  if not image.name:match "^[%l%d][%l%d._/-]*$" then
+    print(("\"%s\" has a malformed name: write registry/repository:tag or …@sha256:…"):format(opt.image))
+    return 2
+  end
   local host = image.registry == "docker.io" and "registry-1.docker.io" or image.registry
   base = opt.through and tostring(opt.through):gsub("/*$", "") or (opt.plain and "http://" or "https://") .. host
   steps.begin()

@@ -236,3 +236,35 @@ class Faulty(Server):
             handler.wfile.write(content[count:])
         self.once(digest, what)
         return go
+
+    def unmeasured(self, digest=None, cut=None, spoil=False):
+        """From now on no blob's answer, or not that blob's, says how long it is: it comes in chunks, and a Range is left out
+        of account. Once it breaks off after `cut` bytes, and ranges are understood then. `spoil`: its last byte is wrong.
+        A list with one element: how many bytes have left."""
+        left, sent = [cut], [0]
+
+        def fault(handler, path):
+            content = self.blobs.get(path.rpartition("/")[2])
+            if handler.command != "GET" or content is None or (digest and not path.endswith(digest)):
+                return None
+            if cut and left[0] is None:
+                return None
+            content = content[:-1] + bytes([content[-1] ^ 1]) if spoil else content
+            handler.send_response(200)
+            handler.send_header("Transfer-Encoding", "chunked")
+            handler.end_headers()
+            end, left[0] = left[0] or len(content), None
+            try:
+                for at in range(0, end, 50_000):
+                    piece = content[at:min(at + 50_000, end)]
+                    handler.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+                    sent[0] += len(piece)
+                if end == len(content):
+                    handler.wfile.write(b"0\r\n\r\n")
+                else:
+                    handler.close_connection = True
+            except OSError:
+                handler.close_connection = True
+            return True
+        self.faults.append(fault)
+        return sent

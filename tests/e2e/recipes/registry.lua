@@ -14,6 +14,7 @@ local opt = netlab.args {
   { name = "password_file", type = "string", default = "", help = "its password" },
   { name = "import", type = "string", default = "", help = "the storage folder of an older cache" },
   { name = "prefetch", type = "string", default = "", help = "a file with images that are fetched at the start" },
+  { name = "stands_for", type = "string", default = "", help = "registries for which the first one's machine stands" },
   { name = "other", type = "string", default = "", help = "a second registry, without a port of its own" },
 }
 netlab.state(opt.state)
@@ -34,6 +35,9 @@ local upstreams = {
     credentials = given(opt.username) and { username = opt.username, password_file = opt.password_file },
   },
 }
+for name in opt.stands_for:gmatch "%S+" do
+  upstreams[name] = { url = opt.upstream }
+end
 if given(opt.other) then
   upstreams["other.lab"] = { url = opt.other, tags = opt.tags, ca = given(opt.ca) }
 end
