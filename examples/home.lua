@@ -1,6 +1,9 @@
--- home.lua: the inner network of a home lab, taken over from dnsmasq without handing out an address twice.
+-- home.lua: the inner network of a home lab, taken over in one evening from the containers that ran it: dnsmasq,
+-- matchbox, Pi-hole and a registry:2 for each registry. docs/moving-in.md goes through it step by step.
 --
---   sudo netlab run home.lua --interface enp1s0
+--   sudo netlab run home.lua --interface enp1s0 --matchbox /var/lib/matchbox --pihole /etc/pihole --registries /srv/registry
+--
+-- What they kept is only read: they can be started again as they were.
 --
 -- The house: the provider's router serves the front network 10.17.12.0/24; a dual-homed router
 -- (10.17.12.249 and 10.17.13.249) leads to the inner network 10.17.13.0/24, where this machine is
@@ -11,7 +14,9 @@ local opt = netlab.args {
   { name = "interface", type = "string", default = "eth0", help = "the inner network's interface" },
   { name = "address", type = "cidr", default = "10.17.13.140/24", help = "this machine's address on it" },
   { name = "dnsmasq-leases", type = "path", default = "/var/lib/misc/dnsmasq.leases", help = "leases of the dnsmasq that ran here before" },
+  { name = "matchbox", type = "path", help = "the folder of the matchbox that ran here before, such as /var/lib/matchbox" },
   { name = "pihole", type = "path", help = "the folder of the Pi-hole that ran here before, such as /etc/pihole" },
+  { name = "registries", type = "path", help = "a folder with one of each registry:2 that ran here before: docker.io, gcr.io, …" },
   { name = "state", type = "path", default = "/var/lib/netlab", help = "leases, timeline, query log and boot assets live here" },
 }
 netlab.state(opt.state)
@@ -29,8 +34,11 @@ local nodes = netlab.nodes {
   { name = "mini-1", mac = "02:17:0d:00:00:31", ip = "10.17.13.31", role = "worker" },
 }
 
+-- matchbox's groups and profiles answer first, at matchbox's addresses; the profiles here are for machines that none of
+-- its groups is for.
 local boot = netlab.boot.service {
   nodes = nodes,
+  sources = opt.matchbox and { netlab.plugin("matchbox").folder { path = opt.matchbox } } or {},
   assets = "assets",
   profiles = {
     talos = {
@@ -67,3 +75,11 @@ netlab.dns.server {
   records = { files = inner.ip, registry = inner.ip, router = { "10.17.13.249", "10.17.12.249" } },
   pihole = opt.pihole and netlab.dns.pihole { path = opt.pihole }, -- its lists, groups, clients and names
 }
+
+-- The ports that the nodes' machine configs name already.
+local ports = { ["docker.io"] = 5050, ["gcr.io"] = 5051, ["ghcr.io"] = 5052, ["quay.io"] = 5053, ["registry.k8s.io"] = 5054 }
+local upstreams = {}
+for registry, port in pairs(ports) do
+  upstreams[registry] = { listen = inner:at(port), import = opt.registries and netlab.fs.join(opt.registries, registry) }
+end
+netlab.registry.proxy { cache = { max_size = "100GiB" }, upstreams = upstreams }

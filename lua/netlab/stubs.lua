@@ -741,8 +741,9 @@ function netlab.dns.server(options) end
 ---@field body_limit? string of a request, for handlers (default "1MiB")
 ---@field header_time? string from a header's first byte to its end (default "10s")
 ---@field idle_time? string between two requests of a connection (default "60s")
----@field connections? integer at a time (default 4096)
----@field connections_per_client? integer at a time, by address (default 256)
+---@field connections? integer at a time, of each worker (default 4096)
+---@field connections_per_client? integer at a time, by address, of each worker (default 256)
+---@field workers? integer threads that serve; the kernel deals new connections out (default 1)
 
 ---An HTTP server for boot services, folders and handlers of the recipe.
 ---@param options netlab.http.server.options

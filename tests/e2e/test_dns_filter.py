@@ -2,13 +2,13 @@
 
 import http.server
 import re
-import sqlite3
 import threading
 import time
 
 import pytest
 
 from lab import netns, resolvers
+from lab.pihole import make_folder
 from test_dns import SERVER, answers
 
 pytestmark = [pytest.mark.netlab_only, pytest.mark.needs("dig", "kdig", "unbound", "openssl")]
@@ -123,26 +123,15 @@ def test_a_bad_list_is_told(lab, isp):
 def test_what_a_pihole_had(lab, isp):
     client = lab.network.host("client", "10.77.0.9/24")
     kid = lab.network.host("girl", "10.77.0.40/24")
-    folder = lab.folder / "pihole"
-    folder.mkdir()
-    with sqlite3.connect(folder / "gravity.db") as db:
-        db.executescript("""
-            CREATE TABLE "group" (id INTEGER PRIMARY KEY, enabled BOOLEAN, name TEXT);
-            CREATE TABLE adlist (id INTEGER PRIMARY KEY, address TEXT, enabled BOOLEAN);
-            CREATE TABLE domainlist (id INTEGER PRIMARY KEY, type INTEGER, domain TEXT, enabled BOOLEAN);
-            CREATE TABLE client (id INTEGER PRIMARY KEY, ip TEXT);
-            CREATE TABLE adlist_by_group (adlist_id INTEGER, group_id INTEGER);
-            CREATE TABLE domainlist_by_group (domainlist_id INTEGER, group_id INTEGER);
-            CREATE TABLE client_by_group (client_id INTEGER, group_id INTEGER);
-            INSERT INTO "group" VALUES (0, 1, 'Default'), (1, 1, 'girls');
-            INSERT INTO adlist VALUES (1, 'http://10.77.0.53:8000/list', 1);
-            INSERT INTO adlist_by_group VALUES (1, 0);
-            INSERT INTO domainlist VALUES (1, 1, 'text.example.org', 1), (2, 3, '^fat[.]', 1);
-            INSERT INTO domainlist_by_group VALUES (1, 0), (2, 1);
-            INSERT INTO client VALUES (1, '10.77.0.40');
-            INSERT INTO client_by_group VALUES (1, 1);
-        """)
-    (folder / "custom.list").write_text("10.77.0.210 nas.lan\n")
+    folder = make_folder(lab.folder / "pihole", """
+        INSERT INTO "group" VALUES (1, 1, 'girls');
+        INSERT INTO adlist VALUES (1, 'http://10.77.0.53:8000/list', 1);
+        INSERT INTO adlist_by_group VALUES (1, 0);
+        INSERT INTO domainlist VALUES (1, 1, 'text.example.org', 1), (2, 3, '^fat[.]', 1);
+        INSERT INTO domainlist_by_group VALUES (1, 0), (2, 1);
+        INSERT INTO client VALUES (1, '10.77.0.40');
+        INSERT INTO client_by_group VALUES (1, 1);
+    """, "10.77.0.210 nas.lan\n")
     (folder / "pihole.toml").write_text('[dns]\ncnameRecords = [ "files.lan,nas.lan" ]\n')
     isp.body = "0.0.0.0 tls.example.org\n"
     listed = lab.folder / "list.txt"

@@ -25,8 +25,8 @@ class Answer:
 
 
 @pytest.fixture
-def content(lab):
-    """A folder over HTTP; returns the bytes of its file."""
+def content(lab, request):
+    """A folder over HTTP, served by as many workers as the test asks for; returns the bytes of its file."""
     root = lab.folder / "served"
     root.mkdir()
     body = random.Random(9).randbytes(300_000)
@@ -36,7 +36,7 @@ def content(lab):
     (lab.folder / "secret").write_bytes(b"outside")
     lab.asset(root / "file.bin", "vmlinuz")
     lab.asset(root / "file.bin", "initrd.gz")
-    lab.start("files", root=root)
+    lab.start("files", root=root, workers=getattr(request, "param", 1))
     return body
 
 
@@ -129,8 +129,11 @@ def test_unsupported_method(content, get):
     assert get("/files/file.bin", "-d", "x=1").status in (405, 501)
 
 
-def test_many_at_once(lab, content, machine_on_lan):
-    """Sixteen downloads side by side arrive whole."""
+@pytest.mark.parametrize("content, workers", [(1, 1), (3, 3)], indirect=["content"], ids=["one worker", "three"])
+def test_many_at_once(lab, content, workers, machine_on_lan):
+    """Sixteen downloads side by side arrive whole, from however many workers share the port."""
+    listening = lab.host.run("ss", "-Hltn", "sport = :8080")
+    assert len(listening.splitlines()) == workers
     command = ["curl", "-sS", "-m", "40", "--parallel", "--parallel-immediate", "--parallel-max", "16"]
     targets = [lab.folder / f"received-{number}" for number in range(16)]
     for target in targets:

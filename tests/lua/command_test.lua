@@ -96,7 +96,7 @@ test.case("wrong usage is 2 and suggests", function()
 end)
 
 test.case("completion: commands, verbs, options, words of an option, a recipe's own options", function()
-  local path = recipe 'netlab.args { { name = "lab_name", type = "string", required = true, help = "of the lab" } }\nerror "not reached"'
+  local path = recipe 'print "--printed\\tby the recipe"\nnetlab.args { { name = "lab_name", type = "string", required = true, help = "of the lab" } }\nerror "not reached"'
   local function offered(...)
     local out = {}
     for word in run("complete", "--", ...).output:gmatch "([^\t\n]+)\t[^\n]*\n" do

@@ -41,6 +41,7 @@ netlab.http.server {
   serve = { "files" },
   header_limit = 5,
   connections = 0,
+  workers = 0,
   idle_tme = "5s",
   tls = { certificate = "a.pem" },
 }]], {
@@ -50,8 +51,9 @@ netlab.http.server {
     'recipe.lua:7: http.server.serve[1]: expected what netlab.boot.service, netlab.assets.handler, netlab.http.files or netlab.http.route returns, got string "files"',
     'recipe.lua:8: http.server.header_limit: expected a size such as "20GiB", got number 5',
     "recipe.lua:9: http.server.connections: expected a whole number from 1 to 1000000, got number 0",
-    'recipe.lua:10: http.server: unknown option "idle_tme" (did you mean "idle_time"?)',
-    'recipe.lua:11: http.server.tls: option "key" is missing: a file name',
+    "recipe.lua:10: http.server.workers: expected a whole number from 1 to 64, got number 0",
+    'recipe.lua:11: http.server: unknown option "idle_tme" (did you mean "idle_time"?)',
+    'recipe.lua:12: http.server.tls: option "key" is missing: a file name',
   })
 end)
 
@@ -93,6 +95,37 @@ test.case("folders: whole files, ranges, conditions, nothing outside", { deadlin
     test.truthy(got.status >= 400 and got.status < 500 and not got.body:find "secret", path)
   end
   test.equal(netlab.http.request({ url = at, method = "DELETE" }).status, 405)
+  test.equal(running:stop().exit_code, 0)
+end)
+
+test.case("workers: handlers, folders and a boot service answer whichever it is", { deadline = "30s" }, function()
+  local folder = test.folder()
+  netlab.fs.mkdir(folder .. "/served")
+  netlab.fs.write(folder .. "/served/a.txt", "0123456789")
+  local running = test.run([[
+    local boot = netlab.boot.service {
+      profiles = { hello = { kernel = "vmlinuz" } },
+      assets = "served",
+      groups = { { profile = "hello" } },
+    }
+    netlab.http.server {
+      listen = "127.0.0.1:0",
+      workers = 3,
+      serve = { boot, netlab.http.files("/files", "served"), netlab.http.route("/hook", function(r) return r.query end), netlab.http.metrics() },
+    }]], { folder = folder })
+  -- A connection each, so that the kernel deals them out.
+  local asked = {}
+  for i = 1, 24 do
+    asked[i] = netlab.spawn(function()
+      local path = ({ "/files/a.txt", "/hook?" .. i, "/boot.ipxe", "/metrics" })[i % 4 + 1]
+      return netlab.http.get(url(running, path), { headers = { Connection = "close" } })
+    end)
+  end
+  for i, each in ipairs(asked) do
+    local got = test.truthy(each:wait())
+    test.equal(got.status, 200)
+    test.contains(got.body, ({ "0123456789", tostring(i), "#!ipxe", "netlab_http_requests_total" })[i % 4 + 1])
+  end
   test.equal(running:stop().exit_code, 0)
 end)
 

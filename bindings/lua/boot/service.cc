@@ -294,7 +294,7 @@ result<object_ptr> create_boot(host& h, const options& o) {
   s.shim = paths(o, "shim");
   s.cache_bytes = o.get<byte_size>("cache_size").bytes;
   for (const auto& one : o.list<object_ptr>("sources"))
-    if (auto asked = std::dynamic_pointer_cast<boot_source_handle>(one))
+    if (auto asked = std::dynamic_pointer_cast<source_function_handle>(one))
       out->sources.push_back(std::move(asked));
   auto profiles = o.maybe<value_map>("profiles");
   if (!profiles && out->sources.empty())
@@ -380,7 +380,7 @@ void boot_object::make(host& h, bool running) {
   settings.cache = h.state_path("cache/" + name());
   settings.tftp = has_tftp;
   settings.sources.clear();
-  for (const auto& s : sources) settings.sources.push_back(s->source_for_boot(h));
+  for (const auto& s : sources) settings.sources.push_back(make_lua_source(h, s->asked()));
   boot::service_world world;
   world.clock = &h.world().clock;
   world.log = h.world().log;

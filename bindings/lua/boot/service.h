@@ -22,7 +22,7 @@ boot::document_fn make_document(host& h, const options& o, const std::string& op
 class boot_object final : public service, public served_source {
 public:
   boot::service_options settings;
-  std::vector<std::shared_ptr<boot_source_handle>> sources;
+  std::vector<std::shared_ptr<source_function_handle>> sources;
   std::string assets; // as the recipe wrote it; relative to the state folder
   bool has_http = false, has_tftp = false;
   bool asks_lease_names = false; // a group may match by what a lease calls its machine

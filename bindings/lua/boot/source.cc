@@ -33,12 +33,10 @@ void push_source_request(lua_State* L, const boot::source_request& r) {
 }
 
 // netlab.boot.source. Owned by the graph, control loop only.
-class source_object final : public object, public boot_source_handle {
+class source_object final : public object, public source_function_handle {
 public:
   source_object(shared_reference fn, duration limit) : fn_(std::move(fn)), limit_(limit) {}
-  boot::source source_for_boot(host& h) override {
-    return make_lua_source(h, "source " + name(), fn_, nullptr, where(), limit_);
-  }
+  source_function asked() const override { return {"source " + name(), fn_, nullptr, where(), limit_}; }
 
 private:
   shared_reference fn_;
@@ -61,20 +59,19 @@ int source(call& c) {
 
 } // namespace
 
-boot::source make_lua_source(host& h, std::string name, shared_reference fn, shared_reference self,
-                             position where, duration limit) {
+boot::source make_lua_source(host& h, source_function asked) {
   boot::source out;
-  out.name = name;
-  out.answer = [&h, name = std::move(name), fn = std::move(fn), self = std::move(self),
-                where = std::move(where), limit = limit == duration{} ? usual_limit : limit](
-                   const boot::source_request& request, boot::source_reply_fn reply) {
+  out.name = asked.name;
+  if (asked.limit == duration{}) asked.limit = usual_limit;
+  out.answer = [&h, asked = std::move(asked)](const boot::source_request& request,
+                                              boot::source_reply_fn reply) {
     auto push_arguments = [&](lua_State* L) {
-      if (self) self->push(L);
+      if (asked.self) asked.self->push(L);
       push_source_request(L, request);
-      return self ? 2 : 1;
+      return asked.self ? 2 : 1;
     };
-    ask_for_asset(h, fn, push_arguments, {"boot " + name, where, nullptr, true, {}, false}, limit, true,
-                  [reply = std::move(reply)](result<made_asset> made) {
+    ask_for_asset(h, asked.fn, push_arguments, {"boot " + asked.name, asked.where, nullptr, true, {}, false},
+                  asked.limit, true, [reply = std::move(reply)](result<made_asset> made) {
                     if (!made) return reply(tl::unexpected(made.error()));
                     boot::source_answer answer;
                     answer.content = std::move(made->content);

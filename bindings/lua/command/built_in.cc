@@ -52,7 +52,7 @@ int run_built_in(const api& a, const built_in& b, const global_options& global,
   int code = ok;
   {
     host h(
-        world.control(), [&world]() -> runtime& { return world.bytes(); }, a,
+        world.control(), [&world](std::size_t which) -> runtime& { return world.bytes(which); }, a,
         options_for(b, global, std::move(arguments)));
     load(h, b);
     if (h.early_exit) return *h.early_exit;

@@ -53,7 +53,7 @@ int list_plugins(const api& a, const global_options& global, const std::string& 
   options.recipe = recipe; // only its folder is used
   real_world world(2, global.log, global.level);
   host h(
-      world.control(), [&world]() -> runtime& { return world.bytes(); }, a, options);
+      world.control(), [&world](std::size_t which) -> runtime& { return world.bytes(which); }, a, options);
   auto found = h.plugins().list();
   if (found.empty()) std::fprintf(stderr, "no plugins: they are folders in plugins/ beside the recipe\n");
   for (const auto& m : found)

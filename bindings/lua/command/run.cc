@@ -79,7 +79,7 @@ int start_anew(const global_options& global) {
 int check(const api& a, const global_options& global, std::vector<std::string> words, bool dump) {
   real_world world(2, global.log, global.level);
   host h(
-      world.control(), [&world]() -> runtime& { return world.bytes(); }, a,
+      world.control(), [&world](std::size_t which) -> runtime& { return world.bytes(which); }, a,
       options_for(global, std::move(words)));
   h.load();
   if (h.early_exit) return *h.early_exit;
@@ -112,7 +112,7 @@ int run(const api& a, const global_options& global, std::vector<std::string> wor
   auto& world = *running;
   {
     host h(
-        world.control(), [&world]() -> runtime& { return world.bytes(); }, a,
+        world.control(), [&world](std::size_t which) -> runtime& { return world.bytes(which); }, a,
         options_for(global, std::move(words)));
     h.load();
     if (h.early_exit) return *h.early_exit;

@@ -168,7 +168,10 @@ int test(const api& a, const global_options& global, const test_options& wanted)
       // In simulated runs everything shares the one thread that moves time.
       host h(
           wanted.virtual_time ? simulation.world() : world.control(),
-          [&]() -> runtime& { return wanted.virtual_time ? simulation.world() : world.bytes(); }, a, options);
+          [&](std::size_t which) -> runtime& {
+            return wanted.virtual_time ? simulation.world() : world.bytes(which);
+          },
+          a, options);
       h.on_control("test.result", [&](const json& r) -> result<json> {
         add({file, r.value("name", ""), r.value("problem", ""), r.value("seconds", 0.0),
              r.value("passed", false), r.value("skipped", false)});

@@ -23,7 +23,7 @@ constexpr auto drain_limit = std::chrono::seconds(10);
 
 } // namespace
 
-host::host(runtime world, std::function<runtime&()> bytes, const api& described, host_options options)
+host::host(runtime world, bytes_fn bytes, const api& described, host_options options)
     : world_(world), bytes_(std::move(bytes)), api_(described), options_(std::move(options)),
       recipe_folder_(folder_of(options_.recipe)), nodes_(std::make_unique<node_directory>()),
       vm_(std::make_unique<vm>(*this, options_.vm)), graph_(std::make_unique<lua::graph>()),
@@ -74,8 +74,8 @@ host::~host() {
   vm_.reset();
 }
 
-void host::run_on_bytes(const std::function<void(runtime&)>& fn) {
-  auto& there = bytes();
+void host::run_on_bytes(const std::function<void(runtime&)>& fn, std::size_t which) {
+  auto& there = bytes(which);
   if (&there.scheduler == &world_.scheduler) return fn(there); // simulated runs have one thread
   std::promise<void> done;
   there.scheduler.post([&] {

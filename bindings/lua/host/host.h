@@ -39,19 +39,21 @@ using control_verb = std::function<result<json>(const json& request)>;
 // loop's thread, except what bytes() hands out. The world outlives it.
 class host {
 public:
-  // `bytes` gives the runtime of the loop that serves files, made on first use; see real_world.h.
-  host(runtime world, std::function<runtime&()> bytes, const api& described, host_options options);
+  // `bytes` gives the runtime of a loop that serves files, made on first use; see real_world.h.
+  using bytes_fn = std::function<runtime&(std::size_t which)>;
+  host(runtime world, bytes_fn bytes, const api& described, host_options options);
   ~host();
   host(const host&) = delete;
   host& operator=(const host&) = delete;
 
   // --- what bindings use
   runtime& world() { return world_; }
-  runtime& bytes() { return bytes_(); }
-  // Calls `fn` on the bytes loop's thread and returns when it has: how a service makes, changes and drops
+  // The bytes loop, and those beside it on which an HTTP server's further workers live.
+  runtime& bytes(std::size_t which = 0) { return bytes_(which); }
+  // Calls `fn` on a bytes loop's thread and returns when it has: how a service makes, changes and drops
   // what lives on that loop. Short work only, from start() and drain(); never from a destructor, because the
   // bytes loop ends before the graph does.
-  void run_on_bytes(const std::function<void(runtime&)>& fn);
+  void run_on_bytes(const std::function<void(runtime&)>& fn, std::size_t which = 0);
   vm& machine() { return *vm_; }
   lua::tasks& tasks() { return *tasks_; }
   lua::graph& graph() { return *graph_; }
@@ -128,7 +130,7 @@ private:
   void finish_stop();
 
   runtime world_;
-  std::function<runtime&()> bytes_;
+  bytes_fn bytes_;
   const api& api_;
   host_options options_;
   std::string recipe_folder_, state_folder_;

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "boot/source.h"
 #include "host/bindings.h"
 #include "host/bundle.h"
 #include "host/handle.h"
 #include "host/host.h"
+#include "host/source_function.h"
 #include "netlab/files.h"
 #include "netlab/text.h"
 
@@ -88,15 +88,13 @@ protected:
 using plugin_object = plugin_made<object>;
 
 // Beside that, start(self) as a task when netlab starts, stop(self) as a task when it drains.
-class plugin_service final : public plugin_made<service>, public boot_source_handle {
+class plugin_service final : public plugin_made<service>, public source_function_handle {
 public:
   using plugin_made::plugin_made;
   shared_reference start_fn, stop_fn, check_fn, source_fn;
 
   bool fits(std::string_view kind) const override { return source_fn && kind == "boot.source"; }
-  boot::source source_for_boot(host& h) override {
-    return make_lua_source(h, name(), source_fn, self, where(), {});
-  }
+  source_function asked() const override { return {name(), source_fn, self, where(), {}}; }
 
   result<void> check(host& h) override {
     if (!check_fn) return {};

@@ -1,5 +1,7 @@
 #include "host/real_world.h"
 
+#include <vector>
+
 #include "host/side_loop.h"
 
 namespace netlab::lua {
@@ -9,7 +11,7 @@ struct real_world::impl {
   netlab::metrics metrics;
   event_loop loop;
   std::unique_ptr<http_client> http;
-  std::unique_ptr<side_loop> bytes;
+  std::vector<std::unique_ptr<side_loop>> bytes; // null until asked for
 };
 
 real_world::real_world(int log_descriptor, log_format format, log_level minimum)
@@ -29,14 +31,17 @@ runtime real_world::control() {
           impl_->metrics};
 }
 
-runtime& real_world::bytes() {
-  if (!impl_->bytes)
-    impl_->bytes = std::make_unique<side_loop>(log(*impl_->sink, impl_->loop.clock()), impl_->metrics);
-  return impl_->bytes->world();
+runtime& real_world::bytes(std::size_t which) {
+  auto& all = impl_->bytes;
+  if (all.size() <= which) all.resize(which + 1);
+  if (!all[which])
+    all[which] = std::make_unique<side_loop>(log(*impl_->sink, impl_->loop.clock()), impl_->metrics);
+  return all[which]->world();
 }
 
 void real_world::stop_bytes() {
-  if (impl_->bytes) impl_->bytes->stop();
+  for (const auto& each : impl_->bytes)
+    if (each) each->stop();
 }
 
 } // namespace netlab::lua

@@ -9,8 +9,8 @@
 
 namespace netlab::lua {
 
-// The world of a command: the control loop on the caller's thread, and the bytes loop on a thread of its own,
-// made when the first service asks for it. Outlives every host made with it.
+// The world of a command: the control loop on the caller's thread, and bytes loops on threads of their own,
+// each made when the first service asks for it. Outlives every host made with it.
 class real_world {
 public:
   real_world(int log_descriptor, log_format format, log_level minimum);
@@ -18,9 +18,9 @@ public:
 
   event_loop& loop();
   runtime control();
-  // Its objects are used on the bytes loop's thread only, but scheduler.post(); see runtime.h.
-  runtime& bytes();
-  // Ends the bytes loop's thread: what lives on that loop has been destroyed or never runs again.
+  // Its objects are used on that bytes loop's thread only, but scheduler.post(); see runtime.h.
+  runtime& bytes(std::size_t which = 0);
+  // Ends the bytes loops' threads: what lives on those loops has been destroyed or never runs again.
   void stop_bytes();
 
 private:

@@ -13,7 +13,8 @@ checked_recipe check_recipe_text(host& around, std::string_view text, const std:
   options.arguments = std::move(arguments);
   options.vm = around.options().vm;
   host inner(
-      around.world(), [&around]() -> runtime& { return around.bytes(); }, around.described(), options);
+      around.world(), [&around](std::size_t which) -> runtime& { return around.bytes(which); },
+      around.described(), options);
   inner.load_text(text, "@" + path);
   inner.link();
   return {inner.mistakes().lines(), inner.graph().dump()};

@@ -6,7 +6,7 @@
 #include "host/handle.h"
 #include "host/host.h"
 #include "host/story.h"
-#include "http/routes.h"
+#include "http/entries.h"
 #include "netlab/process_usage.h"
 #include "netlab/prometheus.h"
 

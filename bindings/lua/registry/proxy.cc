@@ -25,7 +25,9 @@ result<void> registry_service::check(host& h) {
     if (!image || !registry::served_as(settings, image->registry))
       return fail(errc::invalid, printable(text) + " is of no registry of this proxy", "prefetch");
   }
-  return registry::check(settings);
+  if (auto possible = registry::check(settings); !possible) return possible;
+  notes_ = registry::missing(settings, h.world().files);
+  return {};
 }
 
 std::vector<claimed_endpoint> registry_service::endpoints() const {

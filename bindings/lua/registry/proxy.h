@@ -21,6 +21,7 @@ public:
   ~registry_service() override;
   std::string default_name() const override { return "registry"; }
   result<void> check(host& h) override;
+  std::vector<std::string> notes() const override { return notes_; }
   std::vector<claimed_endpoint> endpoints() const override;
   result<void> start(host& h) override;
   void drain(std::function<void()> done) override;
@@ -38,6 +39,7 @@ public:
   result<std::vector<registry::mirror>> mirrors(const std::string& address) const;
 
 private:
+  std::vector<std::string> notes_;
   host* host_ = nullptr;
   std::unique_ptr<side_loop> loop_;        // none in simulated runs
   std::unique_ptr<registry::proxy> proxy_; // lives on the loop; goes before it

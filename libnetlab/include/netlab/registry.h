@@ -69,6 +69,8 @@ struct proxy_config {
 };
 // What is wrong with it, before anything is bound.
 result<void> check(const proxy_config& config);
+// What it names that is not on this disk, in sentences for the operator: folders to import that are none.
+std::vector<std::string> missing(const proxy_config& config, files& disk);
 // The name of the upstream that a registry is served by, or would be when it is asked for: of `upstreams`, or
 // one that `allow` lets in. Nothing: it is refused. Docker's own spellings of its registry mean the same.
 std::optional<std::string> served_as(const proxy_config& config, std::string_view registry);

@@ -35,6 +35,8 @@ result<void> copy_file(const std::string& from, const std::string& to) {
 
 } // namespace
 
+bool is_storage(files& disk, const std::string& folder) { return disk.info(folder + layout).has_value(); }
+
 std::string imported_blob(files& disk, const std::string& folder, const std::string& digest) {
   auto colon = digest.find(':');
   auto digits = digest.substr(colon + 1);

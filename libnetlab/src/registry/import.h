@@ -13,6 +13,8 @@ namespace netlab::registry {
 //   docker/registry/v2/repositories/<name>/_manifests/tags/<tag>/current/link
 // `folder` is what the registry was given as rootdirectory. Nothing in it is changed.
 
+// Whether a folder is such a one at all.
+bool is_storage(files& disk, const std::string& folder);
 // The file with a blob's or manifest's content; empty when there is none. Its content is not looked at.
 std::string imported_blob(files& disk, const std::string& folder, const std::string& digest);
 // The digest that a tag had; nothing when it is not there.

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "import.h"
 #include "messages.h"
 #include "netlab/oci.h"
 #include "netlab/text.h"
@@ -48,6 +49,16 @@ result<void> check(const proxy_config& c) {
   }
   if (!reachable) return fail(errc::invalid, "nothing says where to listen", "listen");
   return {};
+}
+
+std::vector<std::string> missing(const proxy_config& c, files& disk) {
+  std::vector<std::string> out;
+  for (const auto& u : c.upstreams)
+    if (!u.import.empty() && !is_storage(disk, u.import))
+      out.push_back(u.name + ": " + u.import +
+                    " has no docker/registry/v2, as the storage folder of a registry:2 " +
+                    "has: nothing is imported");
+  return out;
 }
 
 proxy::impl::counters::counters(metrics& m, const std::string& name)

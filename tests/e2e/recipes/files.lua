@@ -4,6 +4,7 @@ local netlab = require "netlab"
 local opt = netlab.args {
   { name = "state", type = "path", help = "folder for leases and assets" },
   { name = "root", type = "path", help = "the folder to serve" },
+  { name = "workers", type = "number", default = 1, help = "of the HTTP server" },
 }
 netlab.state(opt.state)
 
@@ -29,4 +30,8 @@ local boot = netlab.boot.service {
 
 netlab.tftp.server { name = "folder", listen = lan:at(69), root = opt.root }
 netlab.tftp.server { name = "boot", listen = lan:at(6969), serve = { boot } }
-netlab.http.server { listen = lan:at(8080), serve = { boot, netlab.http.files("/files", opt.root) } }
+netlab.http.server {
+  listen = lan:at(8080),
+  serve = { boot, netlab.http.files("/files", opt.root) },
+  workers = opt.workers,
+}
