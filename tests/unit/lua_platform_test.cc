@@ -47,7 +47,7 @@ struct instance {
     host_options options;
     options.recipe = "recipe.lua";
     auto out = std::make_unique<lua::host>(
-        seen, [this]() -> runtime& { return seen; }, world.api, options);
+        seen, [this](std::size_t) -> runtime& { return seen; }, world.api, options);
     out->load_text("local netlab = require \"netlab\"\n"
                    "local lan = netlab.network { interface = \"ens5\", address = \"10.20.13.140/24\"" +
                        network_options +
@@ -119,7 +119,7 @@ TEST_CASE("platform: mistakes of a server that stays off are told all the same")
   host_options options;
   options.recipe = "recipe.lua";
   lua::host h(
-      here.seen, [&]() -> runtime& { return here.seen; }, here.world.api, options);
+      here.seen, [&](std::size_t) -> runtime& { return here.seen; }, here.world.api, options);
   h.load_text("local netlab = require \"netlab\"\n"
               "local lan = netlab.network { interface = \"ens5\", address = \"10.20.13.140/24\" }\n"
               "netlab.dhcp.server { network = lan, range = \"10.99.0.1-10.99.0.9\" }\n",

@@ -41,7 +41,7 @@ struct world {
     netlab::lua::host_options options;
     options.recipe = "recipe.lua";
     auto out = std::make_unique<netlab::lua::host>(
-        runtime, [this]() -> netlab::runtime& { return runtime; }, api, options);
+        runtime, [this](std::size_t) -> netlab::runtime& { return runtime; }, api, options);
     out->load_text("local netlab = require \"netlab\"\n" + recipe, "@recipe.lua");
     out->link();
     return out;
