@@ -10,7 +10,7 @@ local declaration = require "declaration"
 local opt = netlab.args(declaration.options {
   { name = "report", type = "path", help = "writes REPORT.md and REPORT.json" },
   { name = "all-regions", type = "boolean", default = false, help = "look at every enabled region" },
-  { name = "allow-ssh", type = "string", help = "the only network that may reach SSH: any other is a finding" },
+  { name = "allow-ssh", type = "cidr", help = "the only network that may reach SSH: any other is a finding" },
   { name = "key-age", type = "integer", default = 90, help = "days that an access key may be old" },
 })
 
@@ -25,19 +25,29 @@ end
 
 local open = { ["0.0.0.0/0"] = true, ["::/0"] = true }
 
+-- The command that takes one rule away.
+local function revoking(id, p, range)
+  local words = { "IpProtocol=" .. p.ip_protocol }
+  if p.from_port then
+    words[2] = ("FromPort=%s,ToPort=%s"):format(p.from_port, p.to_port)
+  end
+  words[#words + 1] = range.cidr_ip and ("IpRanges=[{CidrIp=%s}]"):format(range.cidr_ip) or ("Ipv6Ranges=[{CidrIpv6=%s}]"):format(range.cidr_ipv6)
+  return ("aws ec2 revoke-security-group-ingress --group-id %s --ip-permissions '%s'"):format(id, table.concat(words, ","))
+end
+
 local function groups(items)
   for _, item in ipairs(items) do
     if item.kind == "security_group" then
       for _, p in ipairs(item.raw.ip_permissions) do
-        local ports = p.from_port and ("port %s-%s"):format(p.from_port, p.to_port) or "all ports"
+        local ports = not p.from_port and "all ports" or p.from_port == p.to_port and "port " .. p.from_port or ("ports %s-%s"):format(p.from_port, p.to_port)
         for _, list in ipairs { p.ip_ranges, p.ipv6_ranges } do
           for _, range in ipairs(list) do
             local cidr = range.cidr_ip or range.cidr_ipv6
             local ssh = opt["allow-ssh"] and cidr ~= opt["allow-ssh"] and (not p.from_port or p.from_port <= 22 and 22 <= p.to_port)
             if ssh and not open[cidr] then
-              found(item.id, ("security group %s lets SSH in from %s"):format(item.raw.group_name, cidr), ("only %s may: revoke the rule"):format(opt["allow-ssh"]))
+              found(item.id, ("security group %s lets SSH in from %s"):format(item.raw.group_name, cidr), ("only %s may: %s"):format(opt["allow-ssh"], revoking(item.id, p, range)))
             elseif open[cidr] then
-              found(item.id, ("security group %s lets %s in from %s"):format(item.raw.group_name, ports, cidr), ("revoke the rule, or give it your own network: aws ec2 revoke-security-group-ingress --group-id %s …"):format(item.id))
+              found(item.id, ("security group %s lets %s in from %s"):format(item.raw.group_name, ports, cidr), "give it your own network, or revoke it: " .. revoking(item.id, p, range))
             end
           end
         end
@@ -68,8 +78,10 @@ local function machines(items)
       if not raw.metadata_options or raw.metadata_options.http_tokens ~= "required" then
         found(item.id, ("%s answers metadata without a token (IMDSv1)"):format(item.name or "an instance"), ("aws ec2 modify-instance-metadata-options --instance-id %s --http-tokens required"):format(item.id))
       end
-    elseif item.kind == "load_balancer" and raw.scheme == "internet-facing" then
+    elseif (item.kind == "load_balancer" or item.kind == "classic_load_balancer") and raw.scheme == "internet-facing" then
       found(item.id, ("load balancer %s faces the internet"):format(item.id), "delete it, or make it with the scheme internal")
+    elseif item.kind == "image" and raw.public then
+      found(item.id, ("anybody may start the image %s, and read what is on it"):format(item.name or item.id), ("aws ec2 modify-image-attribute --image-id %s --launch-permission Remove=[{Group=all}]"):format(item.id))
     elseif item.kind == "volume" and not raw.encrypted then
       found(item.id, ("volume %s is not encrypted"):format(item.id), "copy it encrypted, and switch on encryption by default: aws ec2 enable-ebs-encryption-by-default")
     elseif item.kind == "subnet" and item.name and item.name:find "private" and public_subnets[item.id] then
@@ -137,6 +149,10 @@ local function keys()
 end
 
 netlab.main(function()
+  local who, unknown = aws.sts:get_caller_identity()
+  if not who then
+    return declaration.finish(nil, unknown, "account")
+  end
   local inventory, err = lab:inventory { all_regions = opt["all-regions"] }
   if not inventory then
     return declaration.finish(nil, err, "inventory")
@@ -160,7 +176,7 @@ netlab.main(function()
   end
   table.sort(regions)
   local date = netlab.time()
-  local lines = { "# Audit of lab " .. opt.lab, "", ("%s, %d resources in %s."):format(date, #inventory.items, table.concat(regions, ", ")), "" }
+  local lines = { "# Audit of lab " .. opt.lab, "", ("%s, account %s, %d resources in %s, seen by %s."):format(date, who.account, #inventory.items, table.concat(regions, ", "), who.arn), "" }
   if #findings == 0 and #hidden == 0 then
     lines[#lines + 1] = "Nothing is public: no group lets the internet in, nodes have no public address, private subnets lead to no internet gateway, metadata needs tokens, volumes are encrypted, buckets block public access, no access key is older than " .. opt["key-age"] .. " days."
   end
@@ -174,7 +190,7 @@ netlab.main(function()
   print(text)
   if opt.report then
     assert(netlab.fs.write(opt.report .. ".md", text))
-    assert(netlab.fs.write(opt.report .. ".json", netlab.json.encode({ lab = opt.lab, date = date, regions = regions, resources = #inventory.items, findings = #findings > 0 and findings or nil, not_looked_at = #hidden > 0 and hidden or nil, clean = #findings + #hidden == 0 }, true)))
+    assert(netlab.fs.write(opt.report .. ".json", netlab.json.encode({ lab = opt.lab, date = date, account = who.account, seen_by = who.arn, regions = regions, resources = #inventory.items, findings = #findings > 0 and findings or nil, not_looked_at = #hidden > 0 and hidden or nil, clean = #findings + #hidden == 0 }, true)))
   end
   return #hidden > 0 and 1 or #findings > 0 and 2 or 0
 end)

@@ -22,10 +22,9 @@ local inventory = require "awslab.inventory"
 local kinds = require "awslab.kinds"
 local model = require "awslab.model"
 local prices = require "awslab.prices"
-local refreshed = prices.read(opt.prices)
 
 local function price(what)
-  return (prices.of(opt.region, what, refreshed))
+  return lab:price(what)
 end
 
 -- The services that a lab has; anything else on the bill is a surprise.
@@ -60,8 +59,8 @@ local function hours_of(item, now, ends_of_nodes)
   local year, month = tonumber(now:sub(1, 4)), tonumber(now:sub(6, 7))
   local first, last = now:sub(1, 8) .. "01", ("%04d-%02d-01"):format(month == 12 and year + 1 or year, month % 12 + 1)
   local raw = item.raw
-  local began = raw.launch_time or raw.create_time or raw.created_time or raw.creation_timestamp or raw.start_time
-  local past = began and declaration.hours_between(began > first and began or first, now) or 0
+  local began = raw.launch_time or raw.create_time or raw.created_time or raw.creation_timestamp or raw.start_time or raw.creation_time
+  local past = type(began) == "string" and declaration.hours_between(began > first and began or first, now) or 0
   local left = declaration.hours_between(now, last)
   local ends = tags["netlab:expires-at"] or (tags["netlab:session"] and ends_of_nodes)
   if ends then
@@ -110,8 +109,8 @@ netlab.main(function()
   else
     print(("  the %s trial is over since %s: a bastion of 152 h costs $%.2f, a t4g.nano $%.2f; fewer hours cost less"):format(prices.trial.type, prices.trial.ends, 152 * price(prices.trial.type), 152 * price "t4g.nano"))
   end
-  if running > 4 then
-    print(("  %d t4g instances run: more than four at once"):format(running))
+  if running > declaration.at_once then
+    print(("  %d t4g instances run: more than %d at once"):format(running, declaration.at_once))
     over = true
   end
   local ends_of_nodes
@@ -123,13 +122,13 @@ netlab.main(function()
     local past, future = hours_of(item, now, ends_of_nodes)
     so_far, forecast = so_far + item.hourly * past, forecast + item.hourly * future
   end
-  print(("month to date: $%.4f for what is there now; the rest of the month: $%.4f, with the bastion's hours and the nodes' ends"):format(so_far, forecast))
+  print(("month to date: $%.4f for what is there now; the rest of the month: $%.4f, with the bastion's hours and the nodes' ends%s"):format(so_far, forecast, declaration.unpriced(found.items)))
   local disk = price "gp3_gb_month" * 10 / prices.month
   local compute = prices.trial_runs(now) and 0 or price "t4g.small"
   local one = opt.nodes * opt.hours * (disk + compute) + opt.hours * price "public_ipv4"
   print(("an experiment of %d nodes for %g h costs $%.4f, %d evenings a month $%.2f%s"):format(opt.nodes, opt.hours, one, opt.evenings, one * opt.evenings,
     one * opt.evenings > opt.budget and ("; the budget has room for %d"):format(math.floor(opt.budget / one)) or ""))
-  local age = prices.age(now, opt.region, refreshed)
+  local age = lab:prices_age()
   if age then
     print(age)
   end

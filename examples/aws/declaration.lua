@@ -7,6 +7,9 @@ local declaration = {}
 -- When the bastion runs.
 declaration.schedule = { start = "18:00", stop = "23:00", time_zone = "Europe/Dublin" }
 
+-- How many t4g instances may run at the same time.
+declaration.at_once = 4
+
 -- Options that every recipe has.
 function declaration.options(more)
   local out = {
@@ -138,10 +141,19 @@ end
 function declaration.show(items)
   local rows = {}
   for i, item in ipairs(items) do
-    local price = item.monthly > 0 and ("$%.4f/h, $%.2f a month"):format(item.hourly, item.monthly) or item.note or "costs nothing"
+    local price = item.monthly > 0 and ("$%.4f/h, $%.2f a month%s"):format(item.hourly, item.monthly, item.note and " (" .. item.note .. ")" or "") or item.note or "costs nothing"
     rows[i] = { item.region, (item.kind:gsub("_", " ")), item.id, item.name or "", price }
   end
   columns(rows)
+end
+
+---What is to be said after a sum when some of it has no price here.
+function declaration.unpriced(items)
+  local count = 0
+  for _, item in ipairs(items) do
+    if item.unpriced then count = count + 1 end
+  end
+  return count > 0 and (", and what %d of them cost%s only the bill tells"):format(count, count == 1 and "s" or "") or ""
 end
 
 -- What the credentials may not look at; returns whether there is any.

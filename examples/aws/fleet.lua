@@ -11,7 +11,7 @@ local declaration = require "declaration"
 
 local opt = netlab.args(declaration.acting {
   { name = "regions", type = "string", default = "us-east-1,us-west-1,ca-central-1,mx-central-1,sa-east-1,eu-west-2,eu-west-3,eu-central-1,eu-south-2,eu-north-1,me-central-1,il-central-1,af-south-1,ap-south-1,ap-southeast-1,ap-southeast-3,ap-southeast-5,ap-southeast-2,ap-northeast-2,ap-east-1", help = "regions, with commas" },
-  { name = "ssh", type = "string", help = "the network that may reach SSH" },
+  { name = "ssh", type = "cidr", help = "the network that may reach SSH" },
   { name = "ceiling", type = "number", default = 100, help = "dollars a month for all of them" },
   { name = "down", type = "boolean", default = false, help = "delete them instead" },
 })

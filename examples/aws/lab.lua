@@ -10,7 +10,7 @@ local declaration = require "declaration"
 
 local opt = netlab.args(declaration.acting {
   { name = "nat", type = "string", default = "instance", help = "instance (the bastion), gateway ($38.69 a month) or none" },
-  { name = "ssh", type = "string", help = "the network that may reach SSH, such as your home's IPv6 address/128" },
+  { name = "ssh", type = "cidr", help = "the network that may reach SSH, such as your home's IPv6 address/128" },
   { name = "key", type = "path", help = "an SSH public key's file" },
   { name = "image", type = "string", help = "the nodes' image" },
   { name = "recipe", type = "path", help = "the recipe that the bastion runs" },
@@ -24,6 +24,12 @@ local opt = netlab.args(declaration.acting {
   { name = "plan", type = "path", help = "do what this saved plan says, and nothing else" },
 })
 
+if opt.package and not opt.bucket then
+  error("--package needs --bucket: that is where the bastion fetches it", 0)
+elseif opt.ssh and opt.ssh:find "/0$" then
+  error(("--ssh %s is the whole internet: give your own network, such as 2001:db8::1/128"):format(opt.ssh), 0)
+end
+
 local function content(path)
   return path and assert(netlab.fs.read(path)):gsub("%s+$", "") or nil
 end
@@ -35,15 +41,14 @@ local lab = declaration.lab(opt, {
 })
 
 netlab.main(function()
-  if opt.package and not opt.bucket then
-    print "--package needs --bucket: that is where the bastion fetches it"
-    return 1
-  end
   local plan, err = lab:plan()
   if not plan then
     return declaration.finish(nil, err, "plan")
   end
   print(plan:text())
+  if not (opt.ssh and opt.key) then
+    print(("nobody can log in to the bastion without %s"):format(opt.ssh and "--key" or opt.key and "--ssh" or "--ssh and --key"))
+  end
   if opt.save then
     assert(plan:save(opt.save))
     print("saved: " .. opt.save)

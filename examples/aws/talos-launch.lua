@@ -39,11 +39,15 @@ end
 local lab = declaration.lab(opt, { nat = opt.nat, image = opt.image, runs = runs })
 
 netlab.main(function()
-  local plan, err = lab:plan { nodes = opt.count }
+  local plan, err = lab:plan { nodes = opt.count, hours = opt.hours }
   if not plan then
     return declaration.finish(nil, err, "plan")
   end
   print(plan:text())
+  -- The bastion is one more.
+  if opt.count + 1 > declaration.at_once then
+    print(("with the bastion these are %d t4g instances: the lab's rule is %d at once, and cost-check.lua will say so"):format(opt.count + 1, declaration.at_once))
+  end
   if declaration.only_tells(opt, plan.code) then
     return plan.code
   end

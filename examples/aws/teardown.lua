@@ -17,7 +17,15 @@ local opt = netlab.args(declaration.acting {
 local lab = declaration.lab(opt)
 local kinds = require "awslab.kinds"
 local prices = require "awslab.prices"
-local refreshed = prices.read(opt.prices)
+
+-- What has the lab's tag and is of a kind that no lab makes.
+local function by_hand(items)
+  local out = {}
+  for _, item in ipairs(items) do
+    if item.stays then out[#out + 1] = item end
+  end
+  return out
+end
 
 netlab.main(function()
   if opt.session == opt.all then
@@ -31,12 +39,17 @@ netlab.main(function()
     end
     local going, monthly = {}, 0
     for _, item in ipairs(all) do
-      if opt.all or kinds.tag_map(item.raw)["netlab:session"] then
+      if opt.all and not item.stays or kinds.tag_map(item.raw)["netlab:session"] then
         going[#going + 1], monthly = item, monthly + item.monthly
       end
     end
     print(("lab %s: %s would delete %d of %d resources, which cost $%.2f a month"):format(opt.lab, opt.all and "--all" or "--session", #going, #all, monthly))
     declaration.show(going)
+    local stays = opt.all and by_hand(all) or {}
+    if #stays > 0 then
+      print "no teardown deletes what has the lab's tag and was made by somebody else: delete it by hand"
+      declaration.show(stays)
+    end
     local hidden = declaration.show_unseen(all.unseen)
     local strangers, why = {}, nil
     if opt.all then
@@ -49,7 +62,7 @@ netlab.main(function()
       print(("  in the way: %s %s%s is not the lab's: remove it, or adopt it"):format((s.kind:gsub("_", " ")), s.id, s.name and (" (%s)"):format(s.name) or ""))
     end
     declaration.only_tells(opt, #going)
-    return (#strangers > 0 or hidden) and 1 or #going > 0 and 2 or 0
+    return (#strangers > 0 or #stays > 0 or hidden) and 1 or #going > 0 and 2 or 0
   end
   local function tell(word, id)
     print(("  deleted %s %s"):format((word:gsub("_", " ")), id))
@@ -64,10 +77,10 @@ netlab.main(function()
         local here = declaration.hours_between(node.launched, netlab.time())
         local trial = node.type == prices.trial.type and prices.trial_runs(netlab.time())
         hours, longest = hours + here, math.max(longest, here)
-        compute = compute + (trial and 0 or here * (prices.of(opt.region, node.type, refreshed) or 0))
+        compute = compute + (trial and 0 or here * (lab:price(node.type) or 0))
       end
-      local disks = hours * 10 * prices.of(opt.region, "gp3_gb_month", refreshed) / prices.month
-      local address = longest * prices.of(opt.region, "public_ipv4", refreshed)
+      local disks = hours * 10 * lab:price "gp3_gb_month" / prices.month
+      local address = longest * lab:price "public_ipv4"
       print(("the session is over: %d nodes, %.1f node-hours: about $%.4f (compute $%.4f, disks $%.4f, public address $%.4f)"):format(
         #nodes, hours, compute + disks + address, compute, disks, address))
     end
@@ -93,8 +106,14 @@ netlab.main(function()
     print(("nothing of lab %s is left in %d regions: $0.00 a month"):format(opt.lab, count))
     return code
   end
-  print(("%d resources of lab %s are left, $%.2f a month:"):format(#left, opt.lab, left.monthly))
+  local stays = by_hand(left)
+  print(("%d resources of lab %s are left, $%.2f a month%s:"):format(#left, opt.lab, left.monthly, declaration.unpriced(left)))
   declaration.show(left)
-  print "run it again: it goes on where it stopped"
+  if #stays < #left then
+    print "run it again: it goes on where it stopped"
+  end
+  if #stays > 0 then
+    print(("%d of them were made by somebody else: delete them by hand, or take the tag netlab:lab from them"):format(#stays))
+  end
   return 1
 end)

@@ -78,7 +78,7 @@ netlab.yaml = {}
 ---@class netlab.assets.handler
 local handle_assets_handler = {}
 
----Access to AWS. Its services are fields (ec2, autoscaling, iam, sts, s3, ce, freetier, pricing, budgets, scheduler, ssm, sso, elbv2), their actions functions in snake_case: client.ec2:describe_vpcs({ … }, { region = "…" }). Pages are joined, throttled requests repeated. client.ec2:wait("instance_running", { instance_ids = { … } }, { deadline = "5m" }) waits for a state.
+---Access to AWS. Its services are fields (ec2, autoscaling, iam, sts, s3, ce, freetier, pricing, budgets, scheduler, ssm, sso, elbv2, elb, logs, resourcegroupstaggingapi), their actions functions in snake_case: client.ec2:describe_vpcs({ … }, { region = "…" }). Pages are joined, throttled requests repeated. client.ec2:wait("instance_running", { instance_ids = { … } }, { deadline = "5m" }) waits for a state.
 ---@class netlab.aws.client
 local handle_aws_client = {}
 

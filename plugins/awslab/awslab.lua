@@ -1,5 +1,6 @@
 -- A lab in AWS as a declaration. There is no state file: the tags on what exists are the state, a scan is the truth.
 local netlab = require "netlab"
+local adopt = require "awslab.adopt"
 local claim = require "awslab.claim"
 local follow = require "awslab.follow"
 local inventory = require "awslab.inventory"
@@ -69,7 +70,7 @@ local function total(steps, wanted)
   return { hourly = hourly, monthly = monthly, session = session, wanted = wanted }
 end
 
-local function make_plan(self, r, resources, part)
+local function make_plan(self, r, resources, part, hours)
   r:scan()
   local steps = r:plan(resources)
   local counts = { create = 0, change = 0, keep = 0, replace = 0 }
@@ -90,7 +91,7 @@ local function make_plan(self, r, resources, part)
     end
   end
   table.sort(unwanted)
-  local plan = { steps = steps, counts = counts, cost = total(steps), unwanted = unwanted, resources = resources, replaced = r.replaced, calls = r.calls, lab = self.options, run = r, part = part }
+  local plan = { steps = steps, counts = counts, cost = total(steps), unwanted = unwanted, resources = resources, replaced = r.replaced, calls = r.calls, lab = self.options, run = r, part = part, hours = hours or 3 }
   plan.code = counts.create + counts.change + counts.replace + #r.replaced > 0 and 2 or 0
   return setmetatable(plan, report.plan)
 end
@@ -105,12 +106,13 @@ local function everything(self)
   return all
 end
 
----What apply would do, and what it costs. Changes nothing. plan.code: 0 nothing to do, 2 there is.
+---What apply would do, and what it costs; { nodes = n, hours = h }: what launch would. Changes nothing. plan.code: 0
+---nothing to do, 2 there is.
 lab.plan = guarded(function(self, options)
   local r = begin(self)
   identify(self, r)
   if options.nodes then
-    return make_plan(self, r, model.nodes(self.options, options.nodes, { user_data = function() return "" end }), true)
+    return make_plan(self, r, model.nodes(self.options, options.nodes, { user_data = function() return "" end }), true, options.hours)
   end
   return make_plan(self, r, everything(self))
 end)
@@ -190,7 +192,7 @@ local function claimed(self, options, resources, part, again)
     return { made = {}, failed = {}, seconds = 0, code = 0, calls = r.calls, outputs = outputs(self, r), plan = plan }
   end
   replace.refuse(plan, options.replace)
-  if plan.counts.create + plan.counts.replace > 0 then
+  if plan.counts.create + plan.counts.change + plan.counts.replace > 0 then
     preflight(r, plan.steps)
   end
   return claim.hold(r, plan.steps, function()
@@ -448,62 +450,18 @@ lab.adopt = guarded(function(self, options)
   local r = begin(self)
   identify(self, r)
   r:scan()
-  local resources, by_key = everything(self), {}
-  for _, res in ipairs(resources) do
-    by_key[res.key] = res
-  end
-  local out = {}
-  for key, id in pairs(options.resources or {}) do
-    local res = by_key[key]
-    if not res then
-      error(netlab.err.new("invalid", ("the lab declares no %s"):format(key), "resources"), 0)
-    end
-    local kind = kinds[res.kind]
-    local raw
-    if res.kind == "auto_scaling_group" then
-      raw = r:call("autoscaling", kind.action, { auto_scaling_group_names = { id } })[kind.list][1]
-    elseif kind.get then
-      if res.name ~= id then
-        error(netlab.err.new("invalid", ("%s cannot be renamed to %s: name it so in the declaration (bastion.role, bastion.profile, bucket.name)"):format(id, res.name), "resources"), 0)
-      end
-      raw = kind.get(r, id)
-    else
-      local got = r:call("ec2", kind.action, { [kind.id .. "s"] = { id } })[kind.list]
-      raw = (kind.flatten and kind.flatten(got) or got)[1]
-    end
-    if not raw then
-      error(netlab.err.new("not_found", ("there is no %s %s"):format(res.kind, id), "resources"), 0)
-    end
-    local owner = kinds.tag_map(raw)["netlab:lab"]
-    if owner and owner ~= self.options.name then
-      error(netlab.err.new("conflict", ("%s belongs to lab %s"):format(id, owner), "resources"), 0)
-    end
-    out[#out + 1] = { key = key, id = id, raw = raw, resource = res, tag = kind.tag }
-    r.live[key] = raw
-  end
-  table.sort(out, function(a, b) return a.key < b.key end)
-  for _, entry in ipairs(out) do
-    local kind = kinds[entry.resource.kind]
-    entry.differences = kind.differ and kind.differ(r, entry.resource, entry.raw) or {}
-    local tags = { ["netlab:lab"] = self.options.name, ["netlab:name"] = entry.resource.name }
-    if options.yes then
-      if entry.resource.kind == "auto_scaling_group" then
-        local list = {}
-        for k, v in pairs(tags) do
-          list[#list + 1] = { resource_id = entry.id, resource_type = "auto-scaling-group", key = k, value = v, propagate_at_launch = true }
-        end
-        r:call("autoscaling", "create_or_update_tags", { tags = list })
-      elseif entry.tag then
-        entry.tag(r, entry.id, tags)
-      else
-        r:call("ec2", "create_tags", { resources = { entry.id }, tags = tags })
-      end
-      entry.adopted = true
-    end
-    entry.raw, entry.resource, entry.tag = nil, nil, nil
-  end
-  return out
+  return adopt(r, everything(self), options)
 end)
+
+---What one hour, GB or month of `what` costs in the lab's region, by the refreshed prices when there are any.
+function lab:price(what)
+  return (prices.of(self.options.region, what, self.options.refreshed))
+end
+
+---How old those prices are, as a sentence; nil when they are young.
+function lab:prices_age()
+  return prices.age(netlab.time(), self.options.region, self.options.refreshed)
+end
 
 ---Everything in the account that exists or costs, by region: { regions, items, unseen, hourly, monthly }.
 lab.inventory = guarded(function(self, options)
@@ -520,12 +478,13 @@ lab.regions = guarded(function(self)
 end)
 
 ---What has the lab's tag anywhere, and what it costs a month; empty after a teardown. `unseen` is what the credentials
----may not look at, as in the inventory: then nothing is proven.
+---may not look at, as in the inventory: then nothing is proven. What no teardown deletes has `stays`.
 lab.leftovers = guarded(function(self)
   local got = inventory.take(begin(self), { all_regions = true })
   local out, listed = { monthly = 0, regions = got.regions, unseen = got.unseen }, {}
   for _, item in ipairs(got.items) do
     if item.lab == self.options.name then
+      item.stays = not kinds.goes[item.kind] or nil
       out[#out + 1] = item
       listed[item.kind .. "/" .. item.id] = true
       out.monthly = out.monthly + item.monthly
@@ -577,7 +536,7 @@ local function create(given)
 end
 
 local methods = {}
-for _, name in ipairs { "plan", "apply", "drift", "launch", "follow", "nodes", "reap", "strangers", "destroy", "end_session", "start_bastion", "adopt", "inventory", "leftovers", "regions" } do
+for _, name in ipairs { "plan", "apply", "drift", "launch", "follow", "nodes", "reap", "strangers", "destroy", "end_session", "start_bastion", "adopt", "inventory", "leftovers", "regions", "price", "prices_age" } do
   methods[name] = function(self, given)
     return lab[name](self, given)
   end

@@ -1,20 +1,12 @@
 -- Everything in an account that exists or costs money: region by region, all regions at once, and what belongs to none.
 local netlab = require "netlab"
+local costs = require "awslab.costs"
 local kinds = require "awslab.kinds"
+local looked = require "awslab.looked"
 local prices = require "awslab.prices"
+local tagged = require "awslab.tagged"
 
 local inventory = {}
-
--- What a lab is made of, and what costs money in a VPC although no lab makes it.
-local looked = {}
-for _, word in ipairs { "instance", "volume", "elastic_ip", "nat_gateway", "network_interface", "vpc", "subnet", "internet_gateway", "egress_only_gateway", "vpc_endpoint", "route_table", "security_group", "dhcp_options", "launch_template", "key_pair", "auto_scaling_group" } do
-  looked[word] = kinds[word]
-end
-looked.snapshot = { action = "describe_snapshots", list = "snapshots", id = "snapshot_id", input = { owner_ids = { "self" } } }
-looked.load_balancer = { service = "elbv2", action = "describe_load_balancers", list = "load_balancers", id = "load_balancer_name" }
--- Schedules have no tags of their own: the lab is in the name.
-looked.schedule = { service = "scheduler", action = "list_schedules", list = "schedules", id = "name",
-  lab = function(raw) return raw.name:match "^netlab%-(.+)%-expiry$" end }
 
 -- Amazon makes these for everybody, and they cost nothing. `theirs` are the ids of the default VPC and its DHCP options.
 local function default(word, raw, theirs)
@@ -24,48 +16,15 @@ local function default(word, raw, theirs)
     or word == "dhcp_options" and theirs[raw.dhcp_options_id] and #(raw.tags or {}) == 0
 end
 
--- Dollars an hour, and what there is to say of them. A public address counts where it is: an elastic one by itself, any other at its interface.
-local function cost(run, region, word, raw)
-  local function price(what)
-    return prices.of(region, what, run.lab.refreshed) or 0
-  end
-  if word == "instance" then
-    if raw.state.name ~= "running" then
-      return 0, raw.state.name
-    elseif raw.instance_type == prices.trial.type and prices.trial_runs(netlab.time()) then
-      return 0, ("free in the %s trial, until %s"):format(prices.trial.type, prices.trial.ends)
-    end
-    return price(raw.instance_type)
-  elseif word == "volume" then
-    return price "gp3_gb_month" * (raw.size or 0) / prices.month
-  elseif word == "snapshot" then
-    return price "snapshot_gb_month" * (raw.volume_size or 0) / prices.month
-  elseif word == "elastic_ip" then
-    return price "public_ipv4"
-  elseif word == "network_interface" then
-    return raw.association and not raw.association.allocation_id and price "public_ipv4" or 0
-  elseif word == "nat_gateway" then
-    return raw.state ~= "deleting" and price "nat_gateway" or 0
-  elseif word == "vpc_endpoint" then
-    -- Those that are a route cost nothing, the others by the hour and zone.
-    return raw.vpc_endpoint_type ~= "Gateway" and price "interface_endpoint" * math.max(1, #(raw.subnet_ids or {})) or 0
-  elseif word == "load_balancer" then
-    return price "load_balancer"
-  elseif word == "bucket" then
-    return 0, "costs by its size, which only listing it tells"
-  end
-  return 0
-end
-
 -- Who may not look is told what was not looked at; every other mistake ends the inventory.
 local function not_allowed(err)
   return err.aws and (err.aws:find "^AccessDenied" or err.aws:find "^UnauthorizedOperation" or err.aws == "NotAuthorized")
 end
 
 local function entry(run, region, word, raw, id, lab)
-  local hourly, note = cost(run, region, word, raw)
+  local hourly, note, unpriced = costs(run, region, word, raw)
   local tags = kinds.tag_map(raw)
-  return { kind = word, id = id, region = region, name = tags.Name, lab = lab or tags["netlab:lab"], hourly = hourly, monthly = hourly * prices.month, note = note, raw = raw }
+  return { kind = word, id = id, region = region, name = tags.Name, lab = lab or tags["netlab:lab"], hourly = hourly, monthly = hourly * prices.month, note = note, unpriced = unpriced, raw = raw }
 end
 
 -- Runs all of `asks` at once; each returns a list of items, or nil, err.
@@ -101,7 +60,9 @@ local function region_of(run, region)
   for word, kind in pairs(looked) do
     asks[#asks + 1] = { what = word, fn = function()
       local got, err = run.aws:call(kind.service or "ec2", kind.action, kind.input or {}, { region = region })
-      if not got then
+      if not got and (err.aws == "InvalidAction" or err.aws == "UnsupportedOperation") then
+        return {} -- a young region does not have everything
+      elseif not got then
         return nil, err
       end
       local items = {}
@@ -113,17 +74,43 @@ local function region_of(run, region)
       return items
     end }
   end
+  local labs = {}
+  asks[#asks + 1] = { what = "what other services have with a lab's tag", fn = function()
+    local got, err = tagged.find(run, region)
+    if not got then
+      return nil, err
+    end
+    labs = got.labs
+    local items = {}
+    for i, other in ipairs(got.others) do
+      items[i] = entry(run, region, other.kind, other.raw, other.arn)
+      items[i].note, items[i].unpriced = "only the bill tells what it costs", true
+    end
+    return items
+  end }
   local got, err = gather(asks)
   if not got then
     return nil, err
   end
-  local theirs, kept = {}, {}
+  local theirs, kept, images = {}, {}, {}
   for _, item in ipairs(got.items) do
     if item.kind == "vpc" and item.raw.is_default then
       theirs[item.id], theirs[item.raw.dhcp_options_id or ""] = true, true
     end
+    for _, device in ipairs(item.kind == "image" and item.raw.block_device_mappings or {}) do
+      if device.ebs and device.ebs.snapshot_id then images[device.ebs.snapshot_id] = item end
+    end
   end
   for _, item in ipairs(got.items) do
+    local kind = looked[item.kind]
+    item.lab = item.lab or kind and kind.arn and labs[tagged.key(kind.arn(item.raw, region))]
+    -- A snapshot that is an image's disk is called by the image, which has to go first.
+    local image = item.kind == "snapshot" and images[item.id]
+    if image then
+      item.name = ("%s (%s)"):format(image.raw.name or image.name or "", image.id)
+    elseif item.kind == "image" then
+      item.name = item.name or item.raw.name
+    end
     if not default(item.kind, item.raw, theirs) then kept[#kept + 1] = item end
   end
   got.items = kept
@@ -224,8 +211,8 @@ local function global(run)
 end
 
 ---{ regions = { name = count or error text }, items, unseen, hourly, monthly }; regions that are not enabled are left
----out. An item is { kind, id, region, name, lab, hourly, monthly, note, raw }; `unseen` is what the credentials may not
----look at: { region, what, why }.
+---out. An item is { kind, id, region, name, lab, hourly, monthly, note, unpriced, raw }; `unpriced` says that it may
+---cost something and nothing here knows how much; `unseen` is what the credentials may not look at: { region, what, why }.
 function inventory.take(run, options)
   local names = { run.lab.region }
   if options.all_regions then

@@ -155,6 +155,12 @@ kinds.security_group = {
   delete = function(c, raw) c:call("ec2", "delete_security_group", { group_id = raw.group_id }) end,
 }
 
+-- "tcp 22 ::/0"
+local function rule_text(rule)
+  local ports = rule.from and rule.from == rule.to and " " .. rule.from or rule.from and (" %s-%s"):format(rule.from, rule.to) or ""
+  return ("%s%s %s"):format(rule.protocol == "-1" and "all" or rule.protocol, ports, rule.peer)
+end
+
 -- The rules of a group are compared as a whole: groups may refer to each other, so all groups come first.
 local function rule_changes(c, r, raw)
   local out = {}
@@ -170,10 +176,10 @@ local function rule_changes(c, r, raw)
       end
     end
     for key, value in pairs(want) do
-      if not have[key] then out[#out + 1] = { side = side, add = value, text = "+ " .. key } end
+      if not have[key] then out[#out + 1] = { side = side, add = value, text = "+ " .. rule_text(value) } end
     end
     for key, value in pairs(have) do
-      if not want[key] then out[#out + 1] = { side = side, remove = value, text = "- " .. key } end
+      if not want[key] then out[#out + 1] = { side = side, remove = value, text = "- " .. rule_text(value) } end
     end
   end
   table.sort(out, function(a, b) return a.side .. a.text < b.side .. b.text end)
@@ -394,15 +400,18 @@ kinds.key_pair = {
 -- What a template or an instance is made of; its digest is its tag, so that a change shows without reading it back.
 local function machine(c, r)
   local s = r.spec
+  -- Another device than the image's own would be a second volume beside it.
+  local image = c:image(s.image)
+  local root = (c:facts(image) or {}).root_device_name or "/dev/xvda"
   local interfaces = {}
   for i, key in ipairs(s.interfaces) do
     interfaces[i] = { device_index = i - 1, network_interface_id = c:id(key), delete_on_termination = false }
   end
   return {
-    image_id = c:image(s.image), instance_type = s.type, key_name = s.key, network_interfaces = interfaces,
+    image_id = image, instance_type = s.type, key_name = s.key, network_interfaces = interfaces,
     credit_specification = { cpu_credits = "standard" },
     metadata_options = { http_tokens = "required", http_endpoint = "enabled" },
-    block_device_mappings = { { device_name = "/dev/xvda", ebs = { volume_size = s.disk, volume_type = "gp3", encrypted = true, delete_on_termination = true } } },
+    block_device_mappings = { { device_name = root, ebs = { volume_size = s.disk, volume_type = "gp3", encrypted = true, delete_on_termination = true } } },
     iam_instance_profile = s.profile and { name = s.profile } or nil,
     user_data = s.user_data and netlab.base64.encode(s.user_data) or nil,
   }
@@ -530,5 +539,11 @@ kinds.teardown = {
   { "security_group", "route_table" }, { "subnet", "egress_only_gateway", "internet_gateway" }, { "vpc" },
   { "dhcp_options", "launch_template", "key_pair", "instance_profile" }, { "role" },
 }
+
+---What a teardown deletes. Anything else with the lab's tag was made by somebody else.
+kinds.goes = { schedule = true, budget = true }
+for _, step in ipairs(kinds.teardown) do
+  for _, word in ipairs(step) do kinds.goes[word] = true end
+end
 
 return kinds

@@ -29,8 +29,22 @@ local function clock(text)
   return h and tonumber(h) < 24 and tonumber(m) < 60
 end
 
+local function exact(cidr)
+  if cidr:find ":" then
+    return networks.exact6(cidr)
+  end
+  local n = networks.parse(cidr)
+  return n and n.exact
+end
+
 ---Checks what no schema can: nil, err names the option at fault.
 function model.check(o)
+  -- It is in the names of roles, templates and schedules, which AWS refuses when half of the rest is there.
+  if not o.name:find "^%w[%w_.-]*$" or #o.name > 40 then
+    return problem("name", ("%q is no lab's name: up to 40 letters, digits, dots, hyphens and underscores"):format(o.name))
+  elseif o.budget < 0 then
+    return problem("budget", ("a budget of $%.2f cannot be kept"):format(o.budget))
+  end
   local vpc = networks.parse(o.cidr)
   if not vpc or vpc.bits < 16 or vpc.bits > 28 then
     return problem("cidr", "a VPC's network has from 16 to 28 bits, got " .. o.cidr)
@@ -79,8 +93,8 @@ function model.check(o)
           return problem("groups", ("%s.%s[%d]: there is no group %q"):format(name, side, i, rule.group))
         elseif (rule.group and rule.cidr) or not (rule.group or rule.cidr) then
           return problem("groups", ("%s.%s[%d]: one of group and cidr is needed"):format(name, side, i))
-        elseif rule.cidr and not rule.cidr:find ":" and not networks.parse(rule.cidr) then
-          return problem("groups", ("%s.%s[%d]: %q is no network"):format(name, side, i, rule.cidr))
+        elseif rule.cidr and not exact(rule.cidr) then
+          return problem("groups", ("%s.%s[%d]: %s is an address, not a network: /%d is that address alone"):format(name, side, i, rule.cidr, rule.cidr:find ":" and 128 or 32))
         end
       end
     end
@@ -94,6 +108,9 @@ function model.check(o)
     return true
   end
   local b = o.bastion
+  if b and b.package and not b.package.sha256:find("^" .. ("%x"):rep(64) .. "$") then
+    return problem("bastion", "bastion.package.sha256: 64 hexadecimal digits are needed, such as sha256sum prints")
+  end
   if b then
     for _, step in ipairs {
       function() return address_in(b.subnet, b.address, "bastion", "bastion.address") end,

@@ -30,6 +30,30 @@ function networks.overlap(a, b)
   return a.first <= b.last and b.first <= a.last
 end
 
+---Whether nothing is set after the prefix of an IPv6 network: AWS would clear it, and then the rule differs.
+function networks.exact6(cidr)
+  local text, bits = cidr:match "^([%x:]+)/(%d+)$"
+  if not text then
+    return false
+  end
+  local function groups(part)
+    local out = {}
+    for word in part:gmatch "%x+" do out[#out + 1] = tonumber(word, 16) end
+    return out
+  end
+  local head, tail = text:match "^(.-)::(.*)$"
+  local all, last = groups(head or text), groups(tail or "")
+  while #all + #last < 8 do all[#all + 1] = 0 end
+  for _, value in ipairs(last) do all[#all + 1] = value end
+  for i = 1, 8 do
+    local kept = math.max(0, math.min(16, bits - (i - 1) * 16))
+    if all[i] % 2 ^ (16 - kept) ~= 0 then
+      return false
+    end
+  end
+  return true
+end
+
 -- The n-th /64 of an Amazon-given /56: "2a05:d018:1:ab00::/56", 2 → "2a05:d018:1:ab02::/64".
 function networks.subnet64(block, index)
   local head, last = block:match "^(.-)(%x*)::/56$"

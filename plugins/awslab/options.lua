@@ -1,6 +1,6 @@
 -- The options of awslab.lab.
 local rule = {
-  { name = "cidr", type = "string", help = "a network, IPv4 or IPv6" },
+  { name = "cidr", type = "cidr", help = "a network, IPv4 or IPv6" },
   { name = "group", type = "string", help = "another group of the lab" },
   { name = "protocol", type = "string", help = "tcp, udp, icmp; by default tcp with a port, else all" },
   { name = "port", type = { type = "one_of", types = { "integer", "string" } }, help = 'such as 22 or "5050-5054"' },

@@ -1,6 +1,7 @@
 -- What can be known before the first creation: whether each would be allowed, and whether names and images are right.
 local netlab = require "netlab"
 local kinds = require "awslab.kinds"
+local prices = require "awslab.prices"
 
 netlab.plugin "machines"
 local machines = require "machines.facts"
@@ -20,15 +21,22 @@ local tries = {
   instance = { "run_instances", function() return { image_id = "ami-00000000000000000", instance_type = "t4g.nano", min_count = 1, max_count = 1 } end },
 }
 
--- Whether an image is there, and is for this type of machine.
+-- Whether an image is there, is for this type of machine, and fits on its volume.
 local function check_image(r, res)
   local image, machine = r:image(res.spec.image), machines.machine(res.spec.type)
-  local got, err = r:ask("ec2", "describe_images", { image_ids = { image } })
-  local found = got and got.images[1]
+  local found, err = r:facts(image)
   if not found then
     error(err or netlab.err.new("not_found", ("there is no image %s in %s: images have another name in each region"):format(image, r.lab.region), "image"), 0)
   elseif machine and found.architecture ~= (machine.arch == "amd64" and "x86_64" or machine.arch) then
     error(netlab.err.new("invalid", ("image %s is for %s, %s is %s: take another image or type"):format(image, found.architecture, res.spec.type, machine.arch), "image"), 0)
+  end
+  for _, device in ipairs(found.block_device_mappings or {}) do
+    local needs = device.device_name == found.root_device_name and (device.ebs or {}).volume_size or 0
+    if needs > res.spec.disk then
+      local month = needs * prices.of(r.lab.region, "gp3_gb_month", r.lab.refreshed)
+      error(netlab.err.new("invalid", ("image %s (%s) needs a volume of %d GB, %s has %d GB: give it %dGiB, $%.2f for a month of 730 h, or take a smaller image"):format(
+        image, found.name or "", needs, res.name, res.spec.disk, needs, month), "disk"), 0)
+    end
   end
 end
 
@@ -48,7 +56,7 @@ return function(r, steps)
   local seen, tasks = {}, {}
   for _, step in ipairs(steps) do
     local kind = step.resource.kind
-    local look = step.action == "create" and looks[kind]
+    local look = (step.action == "create" or step.action == "change" and kind == "launch_template") and looks[kind]
     -- All nodes are of one image.
     if look and not seen[kind] then
       seen[kind] = true

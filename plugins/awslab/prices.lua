@@ -6,17 +6,24 @@ local prices = {}
 
 prices.date = "2026-11-21"
 
--- Instances, gateways and load balancers by the hour, interface endpoints by the hour and zone. 0.005 is the public IPv4 address, in use or idle, everywhere since 2024-02-01.
+-- Instances, gateways, connections and load balancers by the hour; interface endpoints and those of a network firewall
+-- by the hour and zone. 0.005 is the public IPv4 address, in use or idle, everywhere since 2024-02-01.
+-- Bills of eu-west-1 that were published agree: load balancer (2026-07, $15.00 for 595 h), NAT gateway, VPN, interface
+-- endpoint and address (2026-05, all with the same 8 % discount). Transit gateways, firewalls, logs and classic load
+-- balancers, and us-east-1 beside machines and disks, were compared with no bill and no page: --refresh asks AWS (of a
+-- firewall it cannot).
 prices.table = {
   ["eu-west-1"] = {
     ["t4g.nano"] = 0.0046, ["t4g.micro"] = 0.0092, ["t4g.small"] = 0.0184, ["t4g.medium"] = 0.0368, ["t4g.large"] = 0.0736,
     nat_gateway = 0.048, nat_gateway_gb = 0.048, public_ipv4 = 0.005, gp3_gb_month = 0.088, snapshot_gb_month = 0.05,
-    s3_gb_month = 0.023, interface_endpoint = 0.011, load_balancer = 0.0252,
+    s3_gb_month = 0.023, interface_endpoint = 0.011, load_balancer = 0.0252, classic_load_balancer = 0.028,
+    vpn_connection = 0.05, transit_gateway_attachment = 0.05, network_firewall = 0.395, logs_gb_month = 0.03,
   },
   ["us-east-1"] = {
     ["t4g.nano"] = 0.0042, ["t4g.micro"] = 0.0084, ["t4g.small"] = 0.0168, ["t4g.medium"] = 0.0336, ["t4g.large"] = 0.0672,
     nat_gateway = 0.045, nat_gateway_gb = 0.045, public_ipv4 = 0.005, gp3_gb_month = 0.08, snapshot_gb_month = 0.05,
-    s3_gb_month = 0.023, interface_endpoint = 0.01, load_balancer = 0.0225,
+    s3_gb_month = 0.023, interface_endpoint = 0.01, load_balancer = 0.0225, classic_load_balancer = 0.025,
+    vpn_connection = 0.05, transit_gateway_attachment = 0.05, network_firewall = 0.395, logs_gb_month = 0.03,
   },
 }
 
@@ -26,6 +33,9 @@ prices.usage = {
   gp3_gb_month = { "AmazonEC2", "EBS:VolumeUsage.gp3" }, snapshot_gb_month = { "AmazonEC2", "EBS:SnapshotUsage" },
   public_ipv4 = { "AmazonVPC", "PublicIPv4:InUseAddress" }, interface_endpoint = { "AmazonVPC", "VpcEndpoint-Hours" },
   load_balancer = { "AWSELB", "LoadBalancerUsage", { productFamily = "Load Balancer-Application" } },
+  classic_load_balancer = { "AWSELB", "LoadBalancerUsage", { productFamily = "Load Balancer" } },
+  vpn_connection = { "AmazonVPC", "VPN-Usage-Hours:ipsec.1" }, transit_gateway_attachment = { "AmazonVPC", "TransitGateway-Hours", { operation = "TransitGatewayVPC" } },
+  logs_gb_month = { "AmazonCloudWatch", "TimedStorage-ByteHrs" },
 }
 prices.prefixes = { ["us-east-1"] = "", ["eu-west-1"] = "EU-", ["eu-central-1"] = "EUC1-", ["eu-west-2"] = "EUW2-", ["eu-north-1"] = "EUN1-" }
 

@@ -14,7 +14,7 @@ local prices = require "awslab.prices"
 local pricing = require "awslab.pricing"
 local aws = netlab.aws.client { region = opt.region, profile = opt.profile, mfa_code = opt["mfa-code"] }
 
-local units = { nat_gateway_gb = "a GB", gp3_gb_month = "a GB and month", snapshot_gb_month = "a GB and month", s3_gb_month = "a GB and month" }
+local units = { nat_gateway_gb = "a GB", gp3_gb_month = "a GB and month", snapshot_gb_month = "a GB and month", s3_gb_month = "a GB and month", logs_gb_month = "a GB and month" }
 
 -- A line for each price that the region has; `before` is what the same thing cost until now.
 local function show(found, before)
@@ -26,7 +26,7 @@ local function show(found, before)
   for _, what in ipairs(known) do
     local old = before and before(what)
     local change = before and old ~= found[what] and (old and (" (was $%g)"):format(old) or " (new)") or ""
-    print(("  %-20s $%-8g %s%s"):format(what, found[what], units[what] or "an hour", change))
+    print(("  %-27s $%-8g %s%s"):format(what, found[what], units[what] or "an hour", change))
   end
 end
 

@@ -46,7 +46,7 @@ function plan:text()
       out[#out + 1] = (" "):rep(width + 6) .. costs[i]
     end
     for _, d in ipairs(step.differences) do
-      out[#out + 1] = ("      %s: %s → %s"):format(d.field, tostring(d.have), tostring(d.want))
+      out[#out + 1] = d.have == "" and ("      %s: %s"):format(d.field, tostring(d.want)) or ("      %s: %s → %s"):format(d.field, tostring(d.have), tostring(d.want))
     end
   end
   for _, old in ipairs(self.replaced) do
@@ -59,7 +59,7 @@ function plan:text()
     out[#out + 1] = ("cost: %s/h while the bastion runs, %s/month; budget $%.2f"):format(money(self.cost.hourly), money(self.cost.monthly), lab.budget)
   end
   if self.cost.session > 0 then
-    out[#out + 1] = ("nodes: %s/h while they run, %s for an evening of 3 h"):format(money(self.cost.session), money(self.cost.session * 3))
+    out[#out + 1] = ("nodes: %s/h while they run, %s for an evening of %g h"):format(money(self.cost.session), money(self.cost.session * self.hours), self.hours)
   end
   if self.cost.monthly > lab.budget then
     out[#out + 1] = ("the lab costs more than its budget: %s of $%.2f a month"):format(money(self.cost.monthly), lab.budget)

@@ -1,5 +1,6 @@
 -- One run over a lab: calls with patience, the scan that is the only truth, and the order of things.
 local netlab = require "netlab"
+local connections = require "awslab.connections"
 local kinds = require "awslab.kinds"
 local replace = require "awslab.replace"
 
@@ -16,8 +17,20 @@ local function seconds(text)
 end
 run.seconds = seconds
 
+-- What AWS tells of an image, asked once a run; nil, err when there is none.
+function run:facts(image)
+  local known, err = self.known_images[image], nil
+  if not known then
+    local got
+    got, err = self:ask("ec2", "describe_images", { image_ids = { image } })
+    known = got and got.images[1]
+    self.known_images[image] = known
+  end
+  return known, err
+end
+
 function run.new(lab)
-  return setmetatable({ lab = lab, aws = lab.aws, live = {}, kinds = kinds, calls = 0, images = {}, foreign = {} }, run)
+  return setmetatable({ lab = lab, aws = lab.aws, live = {}, kinds = kinds, calls = 0, images = {}, known_images = {}, foreign = {} }, run)
 end
 
 -- A call that returns nil, err. What was made a moment ago may not be known everywhere yet: while the run changes
@@ -355,6 +368,9 @@ function run:blockers(word, raw)
   local out = {}
   if not filters then
     return out
+  end
+  for _, found in ipairs(word == "vpc" and connections(self, { raw.vpc_id }) or {}) do
+    out[#out + 1] = ("%s (%s)"):format(found.id, (found.kind:gsub("_", " ")))
   end
   for _, e in ipairs(self:call("ec2", "describe_network_interfaces", { filters = filters }).network_interfaces) do
     local by = e.attachment and e.attachment.instance_id or e.interface_type ~= "interface" and e.interface_type or e.description

@@ -1,4 +1,5 @@
 -- What lies in the lab's networks and is not the lab's: it blocks the way, and is none of our business to delete.
+local connections = require "awslab.connections"
 local kinds = require "awslab.kinds"
 
 ---{ { kind, id, name, lab }, … }; `found` is what run:scan has found of the lab.
@@ -18,8 +19,7 @@ return function(r, found)
     end
   end
   local function foreign(word, raw)
-    local id = raw[kinds[word].id]
-    local tags = kinds.tag_map(raw)
+    local id, tags = raw[kinds[word].id], kinds.tag_map(raw)
     if ours[id] or tags["netlab:lab"] == r.lab.name then
       return false
     elseif word == "security_group" then
@@ -32,7 +32,7 @@ return function(r, found)
       -- Those of the lab's own gateways and instances go with them.
       local by = raw.attachment and raw.attachment.instance_id
       if by then return not ours[by] end
-      return raw.interface_type ~= "nat_gateway"
+      return raw.interface_type ~= "nat_gateway" and raw.interface_type ~= "natGateway"
     end
     return true
   end
@@ -44,10 +44,15 @@ return function(r, found)
     local list = kind.flatten and kind.flatten(got[kind.list]) or got[kind.list]
     for _, raw in ipairs(list) do
       if (not kind.here or kind.here(raw)) and foreign(word, raw) then
-        local tags = kinds.tag_map(raw)
-        out[#out + 1] = { kind = word, id = raw[kind.id], name = tags.Name, lab = tags["netlab:lab"] }
+        local tags, text = kinds.tag_map(raw), raw.description or ""
+        out[#out + 1] = { kind = word, id = raw[kind.id], name = tags.Name or text ~= "" and text or nil, lab = tags["netlab:lab"] }
       end
     end
+  end
+  -- No lab makes these: they stand in its way even with its tag.
+  for _, found_one in ipairs(connections(r, vpcs)) do
+    local tags = kinds.tag_map(found_one.raw)
+    out[#out + 1] = { kind = found_one.kind, id = found_one.id, name = tags.Name, lab = tags["netlab:lab"] }
   end
   return out
 end

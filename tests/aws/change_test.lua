@@ -261,6 +261,22 @@ test.case("role, instance profile and bucket that others made are adopted, and g
   test.equal(next(world.buckets), nil)
 end)
 
+test.case("an image with another root device has one volume, which is the declared one", { deadline = "30m" }, function()
+  reset {}
+  local ubuntu = cloud.another_day("one", "10.20", { bastion = { name = "tf-bastion", group = "one-asg", address = "10.20.13.140", groups = { "bastion-sg" }, image = "ubuntu-24.04", disk = "8GiB" } })
+  good(ubuntu:apply())
+  good(ubuntu:start_bastion())
+  good(aws.autoscaling:describe_auto_scaling_groups {})
+  local volumes = good(aws.ec2:describe_volumes {}).volumes
+  test.equal(#volumes, 1)
+  test.equal({ volumes[1].size, volumes[1].encrypted, volumes[1].volume_type, volumes[1].attachments[1].device }, { 8, true, "gp3", "/dev/sda1" })
+  -- Its disk is 8 GB: AWS would refuse less, each evening anew and where nobody looks.
+  local small = cloud.another_day("one", "10.20", { bastion = { name = "tf-bastion", group = "one-asg", address = "10.20.13.140", groups = { "bastion-sg" }, image = "ubuntu-24.04" } })
+  local out, err = small:apply()
+  test.fails(out, err, "invalid")
+  test.contains(err.message, "needs a volume of 8 GB, one-bastion has 4 GB: give it 8GiB")
+end)
+
 test.case("any recipe waits for what AWS makes or deletes", { deadline = "30m" }, function()
   reset { delay = 40, lag = 1 }
   good(lab:apply())

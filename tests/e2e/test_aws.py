@@ -8,6 +8,7 @@ import os
 import pathlib
 import random
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -121,6 +122,8 @@ def test_recipes(stand_in):
     """An evening: price, raise, launch, check, audit, end, remove; exit codes say what happened."""
     cloud = stand_in(delay=0.05, lag=0.05)
     planned = cloud.run("lab", "--dry-run", expect=2).stdout
+    assert "nobody can log in to the bastion without --ssh and --key" in planned
+    assert "is the whole internet" in cloud.run("lab", "--ssh", "::/0", "--yes", expect=2).stdout and cloud.list("lab") == []
     assert "+ vpc/main" in planned and "the bastion then costs $2.8" in planned and cloud.list("lab") == []
     assert "a NAT gateway would be $38.69 a month, 387 times the budget" in planned
     assert "holds a registry cache of up to 2 GB" in planned and "10 GB more would be $0.18 a month" in planned
@@ -134,6 +137,8 @@ def test_recipes(stand_in):
     assert "+ instance/talos-node-3  $0/h (t4g.small" in cloud.run("talos-launch", "--image", IMAGE, "--count", "3", "--dry-run", expect=2).stdout
     launched = cloud.run("talos-launch", "--image", IMAGE, "--count", "3", "--yes", expect=2).stdout
     assert "talos-node-3" in launched and "10.20.13.13" in launched
+    four = cloud.run("talos-launch", "--image", IMAGE, "--count", "4", "--hours", "5", "--dry-run", expect=2).stdout
+    assert "$0.0491 for an evening of 5 h" in four and "with the bastion these are 5 t4g instances: the lab's rule is 4 at once" in four
     checked = cloud.run("cost-check").stdout
     assert "an experiment of 3 nodes for 3 h costs" in checked
     calls = {call["action"] for call in cloud.ask("calls")}
@@ -142,7 +147,8 @@ def test_recipes(stand_in):
     audited = cloud.run("audit", "--report", str(report), "--allow-ssh", "2001:db8::1/128", expect=0).stdout
     assert "Nothing is public" in audited
     assert "lets SSH in from 2001:db8::1/128" in cloud.run("audit", "--allow-ssh", "2001:db8::2/128", expect=2).stdout
-    assert json.loads((cloud.folder / "audit.json").read_text())["clean"] is True
+    filed = json.loads((cloud.folder / "audit.json").read_text())
+    assert filed["clean"] is True and filed["account"] == "123456789012" and "account 123456789012" in audited
     told = cloud.run("teardown", "--session", expect=2).stdout  # without --yes it only tells
     assert re.search(r"eu-west-1 instance +i-\w+ +talos-node-3 +free in the t4g.small trial", told) and "vpc" not in told, told
     assert "subnet" in cloud.run("teardown", "--all", expect=2).stdout
@@ -187,13 +193,40 @@ def test_awscli_sees_the_same(stand_in):
     assert sorted((a["Recurrence"], a["TimeZone"], a["DesiredCapacity"]) for a in actions) == [
         ("0 18 * * *", "Europe/Dublin", 1), ("0 23 * * *", "Europe/Dublin", 0)]
     assert sorted(r["RoleName"] for r in cloud.aws("iam", "list-roles", "--path-prefix", "/netlab/lab/")["Roles"]) == ["lab-bastion", "lab-reaper"]
+    # The fix that an audit names is a command that works.
+    opened = ["IpProtocol=tcp,FromPort=22,ToPort=22,Ipv6Ranges=[{CidrIpv6=::/0}]", "IpProtocol=-1,IpRanges=[{CidrIp=0.0.0.0/0}]"]
+    for permission in opened:
+        cloud.aws("ec2", "authorize-security-group-ingress", "--group-id", groups["bastion-sg"]["GroupId"], "--ip-permissions", permission)
+    found = cloud.run("audit", expect=2).stdout
+    assert "bastion-sg lets port 22 in from ::/0" in found and "bastion-sg lets all ports in from 0.0.0.0/0" in found, found
+    assert "ingress: - tcp 22 ::/0" in cloud.run("lab", "--dry-run", expect=2).stdout
+    for fix in re.findall(r"aws (ec2 revoke-security-group-ingress .*)", found):
+        cloud.aws(*shlex.split(fix))
+    cloud.run("audit", expect=0)
     made = cloud.aws("ec2", "create-network-interface", "--subnet-id", next(s["SubnetId"] for s in subnets if s["CidrBlock"] == "10.20.13.0/24"))
     eni = made["NetworkInterface"]["NetworkInterfaceId"]
     assert f"in the way: network interface {eni} is not the lab's" in cloud.run("teardown", "--all", "--dry-run", expect=1).stdout
     refused = cloud.run("teardown", "--all", "--yes", expect=1).stdout
     assert eni in refused and "nothing was deleted" in refused
     cloud.aws("ec2", "delete-network-interface", "--network-interface-id", eni)
-    cloud.run("teardown", "--all", "--yes", expect=2)
+    # What others made beside the lab is priced; with the lab's tag it is named, and nobody deletes it.
+    cloud.aws("elb", "create-load-balancer", "--load-balancer-name", "old", "--listeners", "Protocol=HTTP,LoadBalancerPort=80,InstancePort=80")
+    cloud.aws("logs", "create-log-group", "--log-group-name", "/lab/boots", "--tags", "netlab:lab=lab")
+    cloud.world(tagged=[{"region": "us-east-1", "arn": "arn:aws:rds:us-east-1:123456789012:db:notes", "tags": [{"key": "netlab:lab", "value": "lab"}]}])
+    checked = cloud.run("cost-check", "--all-regions", expect=2).stdout
+    assert re.search(r"eu-west-1 classic load balancer +old +\$0.0280/h, \$20.44 a month", checked), checked
+    assert re.search(r"us-east-1 rds db +arn:aws:rds:us-east-1:123456789012:db:notes +only the bill tells what it costs", checked), checked
+    assert ", and what 1 of them costs only the bill tells" in checked
+    told = cloud.aws("resourcegroupstaggingapi", "get-resources", "--tag-filters", "Key=netlab:lab,Values=lab")["ResourceTagMappingList"]
+    assert {r["ResourceARN"].split(":")[2] for r in told} == {"ec2", "logs"} and len(told) > 15
+    asked = cloud.run("teardown", "--all", expect=1).stdout
+    assert "delete it by hand" in asked and "/lab/boots" in asked, asked
+    left = cloud.run("teardown", "--all", "--yes", expect=1).stdout
+    assert "2 resources of lab lab are left, $0.00 a month, and what 1 of them costs only the bill tells:" in left and "db:notes" in left, left
+    assert "2 of them were made by somebody else: delete them by hand" in left and "run it again" not in left, left
+    cloud.aws("logs", "delete-log-group", "--log-group-name", "/lab/boots")
+    cloud.world(tagged=[])
+    cloud.run("teardown", "--all", "--yes", expect=0)
 
 
 def test_money(stand_in):
@@ -216,7 +249,7 @@ def test_money(stand_in):
         {"service": "AmazonEC2", "sku": "C", "unit": "Hrs", "price": "9", "attributes": {"usagetype": "NatGateway-Hours"}},
         {"service": "AmazonEC2", "sku": "D", "unit": "Hrs", "price": "0.0520", "attributes": {"usagetype": "EUC1-NatGateway-Hours"}}])
     refreshed = cloud.netlab("aws", "prices", "--refresh")
-    assert re.search(r"t4g.small +\$0.0999 +an hour \(was \$0.0184\)", refreshed) and "nat_gateway          $0.048    an hour\n" in refreshed
+    assert re.search(r"t4g.small +\$0.0999 +an hour \(was \$0.0184\)", refreshed) and re.search(r"nat_gateway +\$0.048 +an hour\n", refreshed)
     assert re.search(r"t4g.small +\$0.0999 +an hour\n", cloud.netlab("aws", "prices"))
     assert "those of eu-central-1, eu-north-1" in cloud.netlab("aws", "prices", "--refresh", "--region", "xx-1", expect=1)
     assert "(was $0.048)" in cloud.netlab("aws", "prices", "--refresh", "--region", "eu-central-1")
@@ -262,7 +295,7 @@ def test_bucket_and_package(stand_in):
     package = cloud.folder / "netlab_0.1.0_arm64.deb"
     package.write_bytes(os.urandom(300_000))
     options = ("--bucket", "third-death-star-packages", "--package", str(package))
-    assert "needs --bucket" in cloud.run("lab", *options[2:], "--dry-run", expect=1).stdout
+    assert "needs --bucket" in cloud.run("lab", *options[2:], "--dry-run", expect=2).stdout
     assert "bucket/third-death-star-packages" in cloud.run("lab", *options, "--dry-run", expect=2).stdout
     cloud.run("lab", *options, "--yes", expect=2)
     cloud.run("lab", *options, "--yes", expect=0)
@@ -475,6 +508,8 @@ def test_credentials_say_why(stand_in):
     assert "does not belong to lab other" in cloud.run("lab", "--yes", "--lab", "other", expect=1).stdout and cloud.list("other") == []
     before = cloud.list("lab")
     assert "InvalidAMIID.NotFound" in cloud.run("talos-launch", "--image", "ami-0000", "--yes", expect=1).stdout
+    small = cloud.run("lab", "--disk", "1GiB", "--yes", expect=1).stdout  # an image's disk is no matter of the declaration alone
+    assert "needs a volume of 2 GB, lab-bastion has 1 GB: give it 2GiB, $0.18 for a month of 730 h" in small, small
     assert "--hours" in cloud.run("talos-launch", "--image", IMAGE, "--hours", "-1", "--yes", expect=2).stdout and cloud.list("lab") == before
 
 
@@ -499,8 +534,8 @@ local lab = netlab.plugin("awslab").lab {
   name = "lab", aws = aws, region = "eu-west-1", cidr = "10.2.0.0/16", nat = "instance",
   subnets = { public = { cidr = "10.2.1.0/24", public = true }, private = { cidr = "10.2.2.0/24" } },
   groups = { inside = { ingress = { { group = "outside" } } }, outside = { ingress = { { group = "inside" }, { cidr = "192.0.2.0/24", port = 22 } } } },
-  bastion = { group = "bastions", address = "10.2.2.5", groups = { "outside" }, image = "IMAGE", key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEbmf0rp8D6MBzBOY7l3Z3xY0m1cpXOjX1d4i9Xb1dJX test", schedule = { start = "18:00", stop = "23:00" } },
-  nodes = { groups = { "inside" }, image = "IMAGE", first_address = "10.2.2.11" }, bucket = { name = "packages-of-the-lab" },
+  bastion = { group = "bastions", address = "10.2.2.5", groups = { "outside" }, image = "IMAGE", disk = "15GiB", key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEbmf0rp8D6MBzBOY7l3Z3xY0m1cpXOjX1d4i9Xb1dJX test", schedule = { start = "18:00", stop = "23:00" } },
+  nodes = { groups = { "inside" }, image = "IMAGE", disk = "15GiB", first_address = "10.2.2.11" }, bucket = { name = "packages-of-the-lab" },
   pace = "50ms", visibility = "1s",
 }
 netlab.main(function()

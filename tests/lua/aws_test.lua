@@ -69,6 +69,15 @@ test.case("mistakes of a declaration are told before anybody is asked", function
   check('options.groups.g.ingress[1] = { port = 22 }', "one of group and cidr is needed")
   check('options.bastion.groups = { "h" }', 'there is no group "h"')
   check('options.nat = "instance"; options.bastion = nil', "is the bastion: declare one")
+  check('options.groups.g.ingress[1] = { cidr = "somewhere", port = 22 }', "groups.g.ingress[1].cidr: expected an address with its prefix length")
+  check('options.groups.g.ingress[1] = { cidr = "10.1.2.3/24", port = 22 }', "10.1.2.3/24 is an address, not a network: /32 is that address alone")
+  check('options.groups.g.ingress[1] = { cidr = "2001:db8::1/64", port = 22 }', "2001:db8::1/64 is an address, not a network: /128 is that address alone")
+  for _, good in ipairs { "2001:db8::1/128", "2001:DB8:0:0::/64", "::/0", "2001:db8:8000::/33", "10.1.2.0/24" } do
+    test.equal(test.check((lab:gsub("CHANGE", function() return ('options.groups.g.ingress[1] = { cidr = %q, port = 22 }'):format(good) end))).messages, {}, good)
+  end
+  check('options.name = "no name!"', '"no name!" is no lab\'s name')
+  check('options.budget = -1', "a budget of $-1.00 cannot be kept")
+  check('options.bastion.package = { url = "http://x/y", sha256 = "" }', "64 hexadecimal digits")
   check('options.nat = "gate"', '"gateway"')
   check('options.subnets.private.ipv6 = true', "set ipv6 = true")
   check('options.bastion.adress = "x"', 'unknown option "adress" (did you mean "address"?)')

@@ -137,6 +137,10 @@ TEST_CASE("endpoints: option, variable of the service, variable of all, profile"
         "http://c:3/");
   CHECK(address({{"AWS_ENDPOINT_URL_ELASTIC_LOAD_BALANCING_V2", "http://d:4"}}, "", "elbv2",
                 "describe_load_balancers") == "http://d:4/");
+  CHECK(address({{"AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", "http://e:5"}}, "", "logs", "describe_log_groups") ==
+        "http://e:5/");
+  CHECK(address({{"AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API", "http://f:6"}}, "",
+                "resourcegroupstaggingapi", "get_resources") == "http://f:6/");
   CHECK(address({{"AWS_ENDPOINT_URL", "http://a:1"}}, "", "ec2", "describe_vpcs", "http://o:9") ==
         "http://o:9/");
   CHECK(address({{"AWS_ENDPOINT_URL", "http://a:1"}, {"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true"}}, "") ==
@@ -189,6 +193,24 @@ TEST_CASE("pages are joined, and a limit keeps the token") {
   CHECK(two["load_balancers"].size() == 2);
   CHECK(balancers.http.asked[0].url == "https://elasticloadbalancing.eu-west-1.amazonaws.com/");
   CHECK(balancers.http.asked[1].body.find("Marker=2") != std::string::npos);
+  // Empty, it ends the list.
+  bench tagged;
+  tagged.keys();
+  tagged.answers = {page(R"({"PaginationToken":"2","ResourceTagMappingList":[{"ResourceARN":"a"}]})"),
+                    page(R"({"PaginationToken":"","ResourceTagMappingList":[{"ResourceARN":"b"}]})")};
+  auto those =
+      tagged.ask({"resourcegroupstaggingapi", "get_resources", json::object(), "", 1000, {}})->value();
+  CHECK(those["resource_tag_mapping_list"] == json::parse(R"([{"resource_arn":"a"},{"resource_arn":"b"}])"));
+  CHECK(tagged.http.asked.size() == 2);
+  CHECK(tagged.http.asked[0].url == "https://tagging.eu-west-1.amazonaws.com/");
+  CHECK(json::parse(tagged.http.asked[1].body) == json{{"PaginationToken", "2"}});
+  bench logs;
+  logs.keys();
+  logs.answers = {page(R"({"nextToken":"2","logGroups":[{"logGroupName":"a","storedBytes":7}]})"),
+                  page(R"({"logGroups":[{"logGroupName":"b"}]})")};
+  auto groups = logs.ask({"logs", "describe_log_groups", {{"log_group_name_prefix", "/"}}, "", 1000, {}});
+  CHECK(groups->value()["log_groups"].size() == 2);
+  CHECK(json::parse(logs.http.asked[1].body) == json{{"logGroupNamePrefix", "/"}, {"nextToken", "2"}});
 }
 
 TEST_CASE("throttled requests are sent again; what may have been carried out is not") {
@@ -243,6 +265,12 @@ TEST_CASE("refusals say what would help") {
                      "iam:PassRole on resource: arn:x because</Message></Error></Errors></Response>",
                      403))
             .why.message.find(R"("Action":"iam:PassRole","Resource":"arn:x")") != std::string::npos);
+  // The permissions of the tagging service have another prefix than its address.
+  b.answers = {page(R"({"__type":"AccessDeniedException","message":"no"})", 400)};
+  b.at = 0;
+  auto tags = b.ask({"resourcegroupstaggingapi", "get_resources", json::object(), "", 1, {}})->error();
+  CHECK(tags.why.code == errc::denied);
+  CHECK(tags.why.message.find(R"("Action":"tag:GetResources")") != std::string::npos);
   auto expired = message(refusal("RequestExpired", 400));
   CHECK(expired.why.message.find("have expired") != std::string::npos);
   CHECK(expired.why.message.find("export new AWS_ACCESS_KEY_ID") != std::string::npos);

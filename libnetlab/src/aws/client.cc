@@ -28,6 +28,8 @@ std::string statement(const service_shape& s, const std::string& action, const s
                                                              {"ListBuckets", "ListAllMyBuckets"}};
     auto it = other.find(action);
     allowed = "s3:" + (it == other.end() ? action : it->second);
+  } else if (s.name == "resourcegroupstaggingapi") {
+    allowed = "tag:" + action;
   } else if (s.name == "budgets") {
     allowed = action.starts_with("Describe") ? "budgets:ViewBudget" : "budgets:ModifyBudget";
   }
@@ -71,7 +73,8 @@ std::optional<next_page> find_next(const std::string& action, const json& answer
       {"next_token", "next_token"},
       {"next_page_token", "next_page_token"},
       {"next_continuation_token", "continuation_token"},
-      {"next_marker", "marker"}};
+      {"next_marker", "marker"},
+      {"pagination_token", "pagination_token"}};
   for (const auto& [from, to] : tokens)
     if (auto token = text(from); !token.empty()) return next_page{{{to, token}}};
   // The next page's token here, that of this page in every other list of S3.
@@ -101,7 +104,7 @@ void join_pages(json& all, json page) {
       there = std::move(value);
   }
   for (const char* key : {"next_token", "next_page_token", "next_continuation_token", "continuation_token",
-                          "marker", "next_marker"})
+                          "marker", "next_marker", "pagination_token"})
     if (!page.contains(key)) all.erase(key);
 }
 

@@ -625,6 +625,40 @@ TagDescriptions Tags TargetGroups TargetHealthDescriptions Transforms TrustStore
 TrustStores Values
 @texts RedirectConfig.Port
 )"},
+    {"elb", R"(
+@protocol query
+@version 2012-06-01
+@endpoint elasticloadbalancing
+@actions create_lb_cookie_stickiness_policy=CreateLBCookieStickinessPolicy
+set_load_balancer_listener_ssl_certificate=SetLoadBalancerListenerSSLCertificate
+@in ssl_certificate_id=SSLCertificateId
+@booleans Enabled
+@numbers CookieExpirationPeriod EmitInterval HealthyThreshold IdleTimeout InstancePort Interval LoadBalancerPort
+Timeout UnhealthyThreshold
+@lists AdditionalAttributes AppCookieStickinessPolicies AvailabilityZones BackendServerDescriptions InstanceStates
+Instances LBCookieStickinessPolicies Limits ListenerDescriptions LoadBalancerDescriptions OtherPolicies
+PolicyAttributeDescriptions PolicyAttributeTypeDescriptions PolicyDescriptions PolicyNames PolicyTypeDescriptions
+SecurityGroups Subnets TagDescriptions Tags
+)"},
+    {"logs", R"(
+@protocol json-1.1
+@version 2014-03-28
+@endpoint logs
+@target Logs_20140328
+@in destination_name_prefix=DestinationNamePrefix parse_json=parseJSON parse_to_ocsf=parseToOCSF parse_vpc=parseVPC
+parse_waf=parseWAF
+@tokens PutQueryDefinition=clientToken
+@maps attributes delivery_source_configuration dimensions enumerations extracted_values histogram key_attributes
+log_record tags configuration_templates.delivery_source_configuration== UntagLogGroup.tags==
+)"},
+    {"resourcegroupstaggingapi", R"(
+@protocol json-1.1
+@version 2017-01-26
+@endpoint tagging
+@target ResourceGroupsTaggingAPI_20170126
+@in resource_arn_list=ResourceARNList
+@maps failed_resources_map TagResources.tags
+)"},
   };
   return all;
 }

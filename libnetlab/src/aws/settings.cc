@@ -88,7 +88,10 @@ namespace {
 std::string service_id(const std::string& name) {
   if (name == "autoscaling") return "auto_scaling";
   if (name == "ce") return "cost_explorer";
+  if (name == "elb") return "elastic_load_balancing";
   if (name == "elbv2") return "elastic_load_balancing_v2";
+  if (name == "logs") return "cloudwatch_logs";
+  if (name == "resourcegroupstaggingapi") return "resource_groups_tagging_api";
   return name;
 }
 

@@ -127,7 +127,7 @@ std::string service_shape::input_name(std::string_view action, std::string_view 
   if (const auto* found = find(in_, action, parent, key); found && *found != "=") return *found;
   auto out = pascal_case(key);
   if (protocol == protocol::ec2 && list) return singular(out);
-  bool lower = name == "freetier" || name == "sso";
+  bool lower = name == "freetier" || name == "sso" || name == "logs";
   if (lower && !out.empty() && is_upper(out[0])) out[0] = static_cast<char>(out[0] - 'A' + 'a');
   return out;
 }

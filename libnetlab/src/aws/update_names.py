@@ -12,7 +12,8 @@ import re
 import sys
 import textwrap
 
-SERVICES = ["ec2", "autoscaling", "iam", "sts", "s3", "ce", "freetier", "pricing", "budgets", "scheduler", "ssm", "sso", "elbv2"]
+SERVICES = ["ec2", "autoscaling", "iam", "sts", "s3", "ce", "freetier", "pricing", "budgets", "scheduler", "ssm", "sso", "elbv2", "elb", "logs",
+            "resourcegroupstaggingapi"]
 
 FIRST, END, SPECIAL = re.compile("(.)([A-Z][a-z]+)"), re.compile("([a-z0-9])([A-Z])"), re.compile("[A-Z]{2,}s$")
 
@@ -85,7 +86,7 @@ class Model:
         name = pascal(snake(key))
         if self.protocol == "ec2" and shape["type"] == "list":
             return singular(name)
-        if self.meta["serviceId"] == "FreeTier" or self.meta["endpointPrefix"].startswith("portal.sso"):
+        if self.meta["serviceId"] in ("FreeTier", "CloudWatch Logs") or self.meta["endpointPrefix"].startswith("portal.sso"):
             return name[:1].lower() + name[1:]
         return name
 

@@ -204,44 +204,6 @@ function scaling.DeleteScheduledAction(c)
   return ""
 end
 
--- ---- load balancers
-
-local balancing = {}
-
-local function balancers(c)
-  c.region.balancers = c.region.balancers or {}
-  return c.region.balancers
-end
-
-function balancing.CreateLoadBalancer(c)
-  need(c.p, "Name")
-  local arn = ("arn:aws:elasticloadbalancing:%s:%s:loadbalancer/app/%s/%s"):format(c.region.name, core.account, c.p.Name, core.id(c.world, "x"))
-  local r = { LoadBalancerArn = arn, LoadBalancerName = c.p.Name, Type = c.p.Type or "application", Scheme = c.p.Scheme or "internet-facing", State = { Code = "active" }, CreatedTime = netlab.time() }
-  for _, id in ipairs(core.list(c.p, "Subnets", ".member.")) do
-    local eni = ec2.managed_interface(c, id, "ELB app/" .. c.p.Name, "interface")
-    r.VpcId = eni.vpcId
-    if r.Scheme == "internet-facing" then eni.association = { publicIp = core.address(c.world), ipOwnerId = "amazon-elb" } end
-  end
-  balancers(c)[c.p.Name] = r
-  return { LoadBalancers = { r } }
-end
-function balancing.DescribeLoadBalancers(c)
-  local all = {}
-  for _, r in pairs(balancers(c)) do all[#all + 1] = r end
-  table.sort(all, function(a, b) return a.LoadBalancerName < b.LoadBalancerName end)
-  local page, marker = core.pages(c.world, c.p, all)
-  return { LoadBalancers = page, NextMarker = marker }
-end
-function balancing.DeleteLoadBalancer(c)
-  for name, r in pairs(balancers(c)) do
-    if r.LoadBalancerArn == c.p.LoadBalancerArn then
-      balancers(c)[name] = nil
-      ec2.release_interfaces(c, "ELB app/" .. name)
-    end
-  end
-  return {}
-end
-
 -- ---- IAM
 
 local iam = {}
@@ -499,6 +461,10 @@ local function schedule(c, request)
   refuse("UnknownOperationException", "no such method", 404)
 end
 
-others.query = { autoscaling = { scaling, "http://autoscaling.amazonaws.com/doc/2011-01-01/" }, iam = { iam, "https://iam.amazonaws.com/doc/2010-05-08/" }, elasticloadbalancing = { balancing, "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/" }, sts = { sts, "https://sts.amazonaws.com/doc/2011-06-15/" } }
+for name, handler in pairs(require "fake.logs") do json[name] = handler end
+json["ResourceGroupsTaggingAPI_20170126.GetResources"] = require "fake.tagging"
+
+others.query = { autoscaling = { scaling, "http://autoscaling.amazonaws.com/doc/2011-01-01/" }, iam = { iam, "https://iam.amazonaws.com/doc/2010-05-08/" }, sts = { sts, "https://sts.amazonaws.com/doc/2011-06-15/" } }
+for version, service in pairs(require "fake.balancers") do others.query["elasticloadbalancing " .. version] = service end
 others.json, others.schedule = json, schedule
 return others

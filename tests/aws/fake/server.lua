@@ -29,6 +29,9 @@ end
 
 local throttles = { ec2 = { "RequestLimitExceeded", 503 }, s3 = { "SlowDown", 503 }, json = { "ThrottlingException", 400 }, scheduler = { "ThrottlingException", 429 } }
 
+-- Where a permission has another prefix than the signature.
+local permissions = { tagging = "tag" }
+
 local function answer(world, request)
   local unsigned = identity.answer(world, request)
   if unsigned then
@@ -61,12 +64,12 @@ local function answer(world, request)
       local how = throttles[style] or { "Throttling", 400 }
       core.refuse(how[1], "Request limit exceeded.", how[2])
     end
-    local full = from.service .. ":" .. tostring(action)
+    local full = (permissions[from.service] or from.service) .. ":" .. tostring(action)
     if world.denied[full] then
       if style == "ec2" then
         core.refuse("UnauthorizedOperation", "You are not authorized to perform this operation. Encoded authorization failure message: AbCdEf", 403)
       end
-      core.refuse("AccessDenied", ("User: arn:aws:iam::%s:user/test is not authorized to perform: %s on resource: *"):format(core.account, full), 403)
+      core.refuse(style == "json" and "AccessDeniedException" or "AccessDenied", ("User: arn:aws:iam::%s:user/test is not authorized to perform: %s on resource: *"):format(core.account, full), style == "json" and 400 or 403)
     end
     -- Carried out, and the answer lost on the way.
     lost = world.lose > 0 and core.random(world) < world.lose
@@ -77,7 +80,7 @@ local function answer(world, request)
       c.p, c.action = p, action
       return { status = 200, content_type = "text/xml", body = ec2.answer(c) }
     elseif style == "query" then
-      local service = others.query[from.service] or core.refuse("InvalidAction", "no such service")
+      local service = others.query[from.service] or others.query[from.service .. " " .. tostring(p.Version)] or core.refuse("InvalidAction", "no such service")
       c.p, c.action = p, action
       ec2.settle(c)
       local handler = service[1][action] or core.refuse("InvalidAction", "Could not find operation " .. tostring(action))
