@@ -53,7 +53,9 @@ netlab.dns.server { listen = "127.0.0.1:5304", upstreams = "1.1.1.1", dnssec = {
 netlab.dns.server { listen = "127.0.0.1:5305", upstreams = "1.1.1.1", cache = { save = true } }
 netlab.dns.server { listen = "127.0.0.1:5308", upstreams = "1.1.1.1", records = { www = { other = { AXFR = "\\# 0" } } } }
 netlab.dns.server { listen = "127.0.0.1:5309", upstreams = "1.1.1.1", records = { www = { other = { LOC = "here" } } } }
-netlab.http.server { listen = "127.0.0.1:5306", serve = { netlab.dns.server { listen = "127.0.0.1:5307", upstreams = "1.1.1.1" } } }]], {
+netlab.http.server { listen = "127.0.0.1:5306", serve = { netlab.dns.server { listen = "127.0.0.1:5307", upstreams = "1.1.1.1" } } }
+netlab.dns.server { listen = "127.0.0.1:5310", upstreams = "tls://dns.quad9.net", bootstrap = { "9.9.9.9", "tcp://1.1.1.1" } }
+netlab.dns.server { listen = "127.0.0.1:5311", upstreams = "tls://dns.quad9.net", bootstrap = "127.0.0.1:5311" }]], {
     'recipe.lua:2: dns.server: option "upstreams" is missing: a string, or a list of string',
     'recipe.lua:3: dns.server.upstreams: "dns.google" is no upstream: a resolver is named by its address; a name would have to be looked up by itself',
     'recipe.lua:4: dns.server.upstreams: "1.1.1.1" is plain and "tls://9.9.9.9" is encrypted: the faster one would be asked, which drops the encryption without a word',
@@ -71,6 +73,8 @@ netlab.http.server { listen = "127.0.0.1:5306", serve = { netlab.dns.server { li
     'recipe.lua:16: dns.server.records.www.other.AXFR: "AXFR" is no record type',
     'recipe.lua:17: dns.server.records.www.other.LOC: LOC record: write its data as "\\# length hex" (RFC 3597)',
     "recipe.lua:18: http.server.serve: DNS over HTTPS needs a certificate: give the server tls = { certificate, key }",
+    'recipe.lua:19: dns.server.bootstrap: "9.9.9.9" and "tcp://1.1.1.1": bootstrap resolvers are all asked by UDP, or all by TCP',
+    'recipe.lua:20: dns.server.bootstrap: "127.0.0.1:5311" is this server itself',
   })
 end)
 

@@ -69,7 +69,7 @@ result<std::shared_ptr<dns_service>> read_dns_server(const options& o) {
   dns::add_standard_routes(*routes, o.get<bool>("special_domains"));
   if (!out->names.domain.is_root()) routes->add(out->names.domain, dns::route_kind::local);
 
-  if (auto read = read_dns_upstreams(o, e, *routes); !read) return tl::unexpected(read.error());
+  if (auto read = read_dns_upstreams(o, s, *routes); !read) return tl::unexpected(read.error());
   // Names below a zone file's are ours: what it does not have does not exist.
   if (auto zones = o.maybe<value_map>("zones"))
     for (const auto& item : zones->items)

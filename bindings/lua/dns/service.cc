@@ -33,15 +33,20 @@ result<void> dns_service::check(host& h) {
   if (logging.wanted && h.state_folder().empty())
     return fail(errc::invalid, "the log is kept in the state folder: call netlab.state first", "log");
   if (auto loaded = names.zones.load(h.world().files); !loaded) return loaded;
-  for (const auto& g : settings.engine.groups)
-    for (const auto& u : g.members)
+  auto not_this_server = [&](const std::vector<dns::upstream>& all, const char* option) -> result<void> {
+    for (const auto& u : all)
       for (const auto& l : listen)
         if (u.host.empty() && u.address == l.endpoint && u.address.port != 0)
-          return fail(errc::invalid, "\"" + u.text + "\" is this server itself", "upstreams");
+          return fail(errc::invalid, "\"" + u.text + "\" is this server itself", option);
+    return {};
+  };
+  for (const auto& g : settings.engine.groups)
+    if (auto other = not_this_server(g.members, "upstreams"); !other) return other;
+  if (auto other = not_this_server(settings.bootstrap, "bootstrap"); !other) return other;
   if (save_cache && h.state_folder().empty())
     return fail(errc::invalid, "answers are kept in the state folder: call netlab.state first", "cache");
   if (auto possible = names.check(); !possible) return possible;
-  return dns::check(settings.engine);
+  return dns::check(settings);
 }
 
 std::vector<claimed_endpoint> dns_service::endpoints() const {

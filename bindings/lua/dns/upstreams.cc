@@ -47,7 +47,8 @@ std::vector<option> dns_upstream_fields() {
   };
 }
 
-result<void> read_dns_upstreams(const options& o, dns::engine_config& engine, dns::route_table& routes) {
+result<void> read_dns_upstreams(const options& o, dns::server_config& server, dns::route_table& routes) {
+  auto& engine = server.engine;
   auto ca_file = o.maybe<file_path>("ca_file").value_or(file_path{}).path;
   auto first = read_group(o.list<std::string>("upstreams"), "upstreams", ca_file);
   if (!first) return tl::unexpected(first.error());
@@ -75,11 +76,7 @@ result<void> read_dns_upstreams(const options& o, dns::engine_config& engine, dn
   if (auto texts = o.list<std::string>("bootstrap"); !texts.empty()) {
     auto group = read_group(texts, "bootstrap", {});
     if (!group) return tl::unexpected(group.error());
-    for (const auto& u : group->members)
-      if (dns::is_encrypted(u.over))
-        return fail(errc::invalid, "\"" + u.text + "\": a bootstrap resolver is a plain one", "bootstrap");
-    engine.bootstrap_group = static_cast<std::uint8_t>(engine.groups.size());
-    engine.groups.push_back(std::move(*group));
+    server.bootstrap = std::move(group->members);
   }
   return {};
 }

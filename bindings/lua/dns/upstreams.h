@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "host/schema.h"
-#include "netlab/dns_engine.h"
 #include "netlab/dns_names.h"
+#include "netlab/dns_server.h"
 
 namespace netlab::lua {
 
@@ -15,7 +15,8 @@ std::vector<option> dns_upstream_fields();
 // What a value holds that may be one text or a list of them.
 std::vector<std::string> one_or_more_texts(const value& given);
 
-// Fills in the engine's groups and the routes that lead to them. The error's `op` is the option at fault.
-result<void> read_dns_upstreams(const options& o, dns::engine_config& engine, dns::route_table& routes);
+// Fills in the engine's groups, the routes that lead to them, and the bootstrap resolvers. The error's `op`
+// is the option at fault.
+result<void> read_dns_upstreams(const options& o, dns::server_config& server, dns::route_table& routes);
 
 } // namespace netlab::lua

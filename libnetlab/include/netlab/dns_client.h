@@ -15,7 +15,7 @@ struct client_question {
   name qname;
   std::uint16_t type = rtype::a;
   std::vector<upstream> servers;              // asked in this order
-  std::vector<upstream> finders;              // who know the addresses of servers that are named
+  std::vector<upstream> finders;              // plain ones that find the addresses of servers that are named
   duration timeout = std::chrono::seconds(5); // for everything
   unsigned rounds = 2;                        // through all servers
   bool edns = true, dnssec_ok = false, checking_disabled = false, recursion = true;
@@ -45,7 +45,7 @@ struct client_report {
 class client {
 public:
   // `done` runs once, never inside this call, and may drop the client. Errors: invalid (no server, or a named
-  // one without finders, or a named finder).
+  // one without finders, or finders that are encrypted).
   static result<std::unique_ptr<client>> start(runtime& world, client_question question,
                                                std::function<void(client_report)> done);
   ~client();

@@ -30,8 +30,6 @@ struct blocking {
 struct engine_config {
   // Group 0 is asked for what no route names.
   std::vector<upstream_group> groups;
-  // The group that finds the addresses of upstreams which are given by name; 0 when there are none.
-  std::uint8_t bootstrap_group = 0;
   name domain; // ours, for the SOA of negative answers; the root when there is none
   blocking blocked;
 
@@ -94,7 +92,6 @@ struct request {
   ip_address local;
   std::uint32_t interface = 0;
   bool stream = false;                  // TCP or TLS: no size limit, and the client's address is no lie
-  bool trusted = false;                 // our own question: no limits, no filter
   const hook_answer* decided = nullptr; // what a hook answers, when it does
   std::uint64_t token = 0;
 };
@@ -185,7 +182,7 @@ public:
   // Call at deadline(), or earlier.
   void on_time(boot_time now);
   std::optional<boot_time> deadline() const;
-  // The address of a named upstream was found.
+  // The address of a named upstream, which is not asked before.
   void set_upstream_address(const std::string& host, const ip_address& address);
 
   engine_actions& actions();

@@ -22,6 +22,8 @@ struct server_config {
   std::vector<endpoint> listen_tls; // DNS over TLS (RFC 7858)
   std::optional<tls_identity> tls;
   engine_config engine;
+  // Plain resolvers, all by UDP or all by TCP, that find the addresses of upstreams which are given by name.
+  std::vector<upstream> bootstrap;
   query_sink* sink = nullptr; // gets every answered query; outlives the server
   query_hook* hook = nullptr; // is asked first; outlives the server
   duration hook_timeout = std::chrono::milliseconds(500);
@@ -29,6 +31,8 @@ struct server_config {
   std::size_t max_streams = 512, max_streams_per_client = 32;
   duration stream_idle = std::chrono::seconds(15); // without a whole query; RFC 7766 §6.2.3
 };
+// What is wrong with it, or nothing.
+result<void> check(const server_config& config);
 
 struct server_status {
   engine_counts counts;

@@ -23,8 +23,8 @@ inline bool is_encrypted(transport t) { return t == transport::tls || t == trans
 // A resolver that is asked for what is not known here.
 struct upstream {
   transport over = transport::udp;
-  endpoint address; // unspecified while `host` has not been looked up
-  std::string host; // a name to look up through the bootstrap resolvers; empty when the address is given
+  endpoint address;        // unspecified while that of `host` is not known
+  std::string host;        // a name whose address has to be found; empty when the address is given
   std::string server_name; // whose certificate it must show: a name or an address
   std::string url;         // https: the whole URL
   std::string ca_file;     // trusted instead of the system's certificates; PEM

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "netlab/bytes.h"
+#include "netlab/host_lookup.h"
 #include "netlab/ip.h"
 #include "netlab/mac.h"
 #include "netlab/result.h"
@@ -176,6 +177,11 @@ public:
   // on_connect runs once, with the stream or why there is none.
   virtual void connect(const connect_options& options,
                        std::function<void(result<std::unique_ptr<stream>>)> on_connect) = 0;
+  // Finds the addresses of a host. `done` runs once, never inside this call, and may drop the look-up.
+  // Errors: invalid (no server, or no name of a host), not_found (no such name, or none with an address),
+  // unreachable (no server, or none that would answer), refused, protocol (a damaged answer), timeout.
+  [[nodiscard]] virtual std::unique_ptr<host_lookup>
+  look_up(host_question question, std::function<void(result<host_addresses>)> done) = 0;
   // `protocol` is an EtherType (0x0806 ARP, 0x0800 IPv4).
   virtual result<std::unique_ptr<packet_socket>> packets(const std::string& device,
                                                          std::uint16_t protocol) = 0;

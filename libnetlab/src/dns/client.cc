@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "netlab/text.h"
+#include "upstream_addresses.h"
 #include "upstream_links.h"
 #include "wire.h"
 
@@ -31,7 +32,7 @@ struct client::impl {
   std::size_t next = 0; // server, counted over all rounds
   bool by_tcp = false;  // the server at hand is asked again by TCP
   std::optional<message> refusal;
-  std::unique_ptr<client> finder; // asks for the address of the server at hand
+  std::unique_ptr<host_lookup> finder; // asks for the address of the server at hand
   timer alarm, end, begin;
   bool finished = false;
 
@@ -52,7 +53,7 @@ struct client::impl {
   void ask() {
     if (finished) return;
     if (next >= asked.servers.size() * asked.rounds) return finish_without();
-    if (!server().host.empty() && server().address.address.is_unspecified()) return find_address(rtype::a);
+    if (!server().host.empty() && server().address.address.is_unspecified()) return find_address();
     transmission t;
     t.attempt = ++attempt;
     t.to = server();
@@ -75,31 +76,19 @@ struct client::impl {
   }
 
   // Of a server that is named; holds for the others of that name as well.
-  void find_address(std::uint16_t type) {
-    auto host = name::parse(server().host);
-    if (!host) return not_found(host.error().message);
-    client_question q;
-    q.qname = *host;
-    q.type = type;
-    q.servers = asked.finders;
-    q.timeout = std::max<duration>(duration(1), asked.timeout - (world.clock.now() - began));
-    auto begun = client::start(world, std::move(q), [this, type](const client_report& r) {
-      auto done_with = std::move(finder);
+  void find_address() {
+    auto question = bootstrap_question(server().host, asked.finders);
+    if (!question) return not_found(question.error().message);
+    question->timeout = std::max<duration>(duration(1), asked.timeout - (world.clock.now() - began));
+    finder = world.net.look_up(std::move(*question), [this](const result<host_addresses>& got) {
+      auto ended = std::move(finder);
       if (finished) return;
-      std::optional<ip_address> found;
-      for (const auto& each : r.reply ? r.reply->answers : std::vector<record>{})
-        if (auto address = ip_address::parse(rdata_text(each.type, each.data));
-            each.type == type && address && !found)
-          found = *address;
-      if (!found && r.reply && type == rtype::a) return find_address(rtype::aaaa);
-      if (!found) return not_found(r.failure ? r.failure->message : "it has no address");
+      if (!got) return not_found(got.error().message);
       auto wanted = server().host;
       for (auto& s : asked.servers)
-        if (s.host == wanted) s.address.address = *found;
+        if (s.host == wanted) s.address.address = got->addresses.front();
       ask();
     });
-    if (!begun) return not_found(begun.error().message);
-    finder = std::move(*begun);
   }
   void not_found(const std::string& why) {
     report.steps.push_back({server().text, server().over, world.clock.now() - began, {}, 0, {}});
@@ -188,14 +177,14 @@ result<std::unique_ptr<client>> client::start(runtime& world, client_question qu
                                               std::function<void(client_report)> done) {
   if (question.servers.empty()) return fail(errc::invalid, "there is no server to ask", "dns.resolve");
   auto named = [](const upstream& u) { return !u.host.empty(); };
-  if (auto u = std::find_if(question.finders.begin(), question.finders.end(), named);
-      u != question.finders.end())
-    return fail(errc::invalid, "\"" + u->text + "\" is named: who finds addresses is given by its own",
-                "dns.resolve");
   if (auto u = std::find_if(question.servers.begin(), question.servers.end(), named);
-      u != question.servers.end() && question.finders.empty())
-    return fail(errc::invalid, "\"" + u->text + "\" is named, and nobody is there to find its address",
-                "dns.resolve");
+      u != question.servers.end()) {
+    if (question.finders.empty())
+      return fail(errc::invalid, "\"" + u->text + "\" is named, and nobody is there to find its address",
+                  "dns.resolve");
+    if (auto possible = bootstrap_question(u->host, question.finders); !possible)
+      return tl::unexpected(possible.error());
+  }
   auto made = std::make_unique<impl>(world, std::move(question), std::move(done));
   auto* i = made.get();
   i->begin = world.scheduler.after(duration{}, [i] { i->ask(); });

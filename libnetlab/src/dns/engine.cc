@@ -41,12 +41,6 @@ result<void> check(const engine_config& config) {
   for (const auto& g : config.groups) {
     if (auto fine = g.check(); !fine) return fine;
     if (g.members.empty()) return fail(errc::invalid, "a group of upstreams is empty", "forward");
-    for (const auto& u : g.members)
-      if (!u.host.empty() && (config.bootstrap_group == 0 || config.bootstrap_group >= config.groups.size()))
-        return fail(errc::invalid,
-                    "\"" + u.text +
-                        "\" is named: give bootstrap = { \"9.9.9.9\" }, a resolver that finds its address",
-                    "bootstrap");
   }
   if (config.udp_size < plain_udp_size || config.udp_size > 4096)
     return fail(errc::invalid, "the UDP size lies between 512 and 4096", "udp_size");
@@ -68,10 +62,6 @@ engine::impl::impl(engine_config c, random_source& r)
   random.fill(secret);
   if (config.dnssec.validate)
     for (std::size_t i = 0; i < config.groups.size(); ++i) trust.emplace_back(config.dnssec);
-  for (const auto& g : config.groups)
-    for (const auto& u : g.members)
-      if (auto host = u.host.empty() ? result<name>(name()) : name::parse(u.host); host && !host->is_root())
-        bootstrap_names.push_back(*host);
   for (const auto& each : config.clients) {
     if (each.address.is_v4())
       allowed_v4.push_back({each.network().v4_value(), each.netmask().v4_value()});
@@ -114,7 +104,7 @@ std::size_t engine::impl::handle(const request& from, boot_time now, byte_span o
     read(from.bytes, alone);
   const auto& q = read_one->asked;
   auto size = answer(from, *read_one, now, out);
-  if (sink && size > 0 && told.outcome != query_outcome::none && !from.trusted)
+  if (sink && size > 0 && told.outcome != query_outcome::none)
     sink->note({q.qname(), from.client.address, now, duration{}, q.type,
                 static_cast<std::uint16_t>(out[3] & flag::rcode_mask), told.list, told.outcome, told.policy,
                 0, no_upstream, from.stream});
@@ -146,7 +136,6 @@ void engine::impl::expect(std::span<const byte_view> queries) {
 }
 
 void engine::impl::count_question(const request& from, std::uint16_t type) {
-  if (from.trusted) return;
   if (from.stream) ++counts.streams;
   switch (type) {
   case rtype::a: ++counts.type_a; break;
@@ -167,7 +156,7 @@ std::size_t engine::impl::answer(const request& from, const read_ahead& read, bo
     return 0;
   }
   reply_context c{q, limit_of(q, from.stream), config.udp_size, secret, from.client.address, seconds(now)};
-  if (!from.trusted && !may_ask(from.client.address))
+  if (!may_ask(from.client.address))
     return refuse(c, out, rcode::refused, {ede::prohibited, "not a client of this resolver", true});
   if (problem != query_problem::none) {
     ++counts.malformed;
@@ -179,7 +168,7 @@ std::size_t engine::impl::answer(const request& from, const read_ahead& read, bo
   bool known_address =
       from.stream || (!q.server_cookie.empty() && is_server_cookie(secret, q.client_cookie, q.server_cookie,
                                                                    from.client.address, c.seconds));
-  if (!from.trusted && !from.decided && !limits.admits(from.client.address, now)) {
+  if (!from.decided && !limits.admits(from.client.address, now)) {
     ++counts.limited;
     told.outcome = query_outcome::limited;
     // A datagram's sender may be forged: half of what is over the limit gets no answer at all, so that we
@@ -205,7 +194,7 @@ std::size_t engine::impl::answer(const request& from, const read_ahead& read, bo
   }
   // Only DO and CD change what an upstream says; for who has safe search, some names are others.
   auto bits = static_cast<std::uint8_t>((q.dnssec_ok ? 1 : 0) | (q.flags & flag::cd ? 2 : 0));
-  auto safe = from.trusted ? safe_search::off : rules.safe;
+  auto safe = rules.safe;
   if (safe != safe_search::off) bits |= safe_bits(q.qname(), safe);
   cache_key key{q.qname(), q.type, 0, bits};
   auto hash = read.hash;
@@ -242,9 +231,8 @@ std::size_t engine::impl::answer(const request& from, const read_ahead& read, bo
     return *done;
   }
 
-  // What we ask for ourselves (an upstream's address) no list may take away.
-  bool allowed = from.trusted;
-  if (rules.filter && !from.trusted) {
+  bool allowed = false;
+  if (rules.filter) {
     auto v = rules.filter->match(q.qname(), rules.lists);
     if (v.action == filter_action::block) return answer_blocked(c, rules, v.list, out);
     allowed = v.action == filter_action::allow;
@@ -259,10 +247,6 @@ std::size_t engine::impl::answer(const request& from, const read_ahead& read, bo
 
   const auto* way = now_valid->routes ? &now_valid->routes->find(target) : nullptr;
   key.group = way ? way->group : std::uint8_t{0};
-  // The names of our own upstreams are looked up elsewhere than at them.
-  if (config.bootstrap_group > 0 &&
-      std::find(bootstrap_names.begin(), bootstrap_names.end(), target) != bootstrap_names.end())
-    key.group = config.bootstrap_group;
   auto* hit = cache.find(key, hash);
   if (hit && hit->local_start && hit->checked_generation != now_valid->generation) hit = nullptr;
   bool is_fresh = hit && now < hit->expires();
@@ -275,7 +259,7 @@ std::size_t engine::impl::answer(const request& from, const read_ahead& read, bo
     if ((hit->passed_policies >> policy_index & 1) == 0) {
       if (rules.filter && !allowed)
         if (auto list = blocked_target(*hit, rules)) return answer_blocked(c, rules, *list, out);
-      if (!from.trusted) hit->passed_policies |= 1u << policy_index;
+      hit->passed_policies |= 1u << policy_index;
     }
     if (is_fresh) return fresh(*hit);
     // Nobody is there to ask: the old answer at once, and a question to find out who is back.

@@ -24,7 +24,6 @@ struct waiter {
   std::uint32_t interface = 0;
   bool stream = false;
   std::uint64_t token = 0;
-  bool trusted = false;
   std::uint8_t policy = 0;
   boot_time came{};
   query asked; // its views look into `bytes`
@@ -161,7 +160,6 @@ struct engine::impl {
   };
   std::unordered_map<std::string, failure> failures;
   boot_time failures_swept{};
-  std::vector<name> bootstrap_names;
   byte_vector scratch = byte_vector(max_message);
   // What validation needs to know beside the reply, by flights of its own; equal questions share one.
   struct lookup {

@@ -22,7 +22,6 @@ name engine::impl::limit_for(std::uint8_t group, const name& target) const {
 bool engine::impl::is_validated(std::uint8_t group, std::uint8_t bits, const name& target,
                                 const name& limit) const {
   if (!config.dnssec.validate || (bits & 2) != 0) return false; // CD: the client validates by itself
-  if (config.bootstrap_group != 0 && group == config.bootstrap_group) return false;
   // A zone of its own upstreams is not part of the tree that the root signs.
   if (group != 0 && limit.is_root()) return false;
   return trust[group].is_anchored(target, limit);

@@ -53,7 +53,6 @@ void engine::impl::ask_upstream(const request& from, const query& q, std::uint8_
   w.interface = from.interface;
   w.stream = from.stream;
   w.token = from.token;
-  w.trusted = from.trusted;
   w.policy = policy;
   w.came = now;
   w.bytes.assign(from.bytes.begin(), from.bytes.end());
@@ -192,7 +191,7 @@ void engine::impl::reply_to(const open_question& q, const waiter& w, const cache
   } else {
     const auto& rules = now_valid->policies[w.policy < now_valid->policies.size() ? w.policy : 0];
     std::optional<std::uint16_t> list;
-    if (rules.filter && !w.trusted && answer->counts[0] > 0 &&
+    if (rules.filter && answer->counts[0] > 0 &&
         rules.filter->match(q.qname.wire(), rules.lists).action != filter_action::allow)
       list = blocked_target(*answer, rules);
     if (list)
@@ -203,7 +202,7 @@ void engine::impl::reply_to(const open_question& q, const waiter& w, const cache
     if (size > 3 && (room[2] & 2)) ++counts.truncated;
   }
   out.bytes.assign(room.begin(), room.begin() + static_cast<std::ptrdiff_t>(size));
-  if (sink && size > 3 && !w.trusted)
+  if (sink && size > 3)
     sink->note({w.asked.qname(), w.client.address, now, now - w.came, w.asked.type,
                 static_cast<std::uint16_t>(out.bytes[3] & flag::rcode_mask), told.list, told.outcome,
                 w.policy, q.group, stale ? no_upstream : q.upstream, w.stream});

@@ -244,7 +244,6 @@ line_result parse_line(std::string_view line, bool allow, bool subdomains, rule_
     return text.back() == ']' ? line_result{}
                               : unsupported(line_shape::adblock, "a rule that is for some sites only");
   if (text.starts_with("@@")) {
-    allow = true;
     text.remove_prefix(2);
     if (text.starts_with("||")) return parse_adblock(text.substr(2), true, true, out);
     if (text.starts_with("|")) return parse_adblock(text.substr(1), true, false, out);

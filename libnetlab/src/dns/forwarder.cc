@@ -16,6 +16,9 @@ constexpr duration longest_pause = seconds(10); // so that a returned uplink is 
 constexpr std::size_t padded_block = 128;       // RFC 8467 §4.1
 constexpr std::uint64_t explore_every = 16;     // questions between two looks at a slower upstream
 
+constexpr const char* address_unknown = "its name has not been resolved yet";
+bool lacks_address(const upstream& u) { return !u.host.empty() && u.address.address.is_unspecified(); }
+
 double in_seconds(duration d) { return std::chrono::duration<double>(d).count(); }
 
 name with_random_case(const name& lower, random_source& random) {
@@ -69,6 +72,10 @@ std::vector<upstream_health> forwarder::health() const {
   for (const auto& g : groups_)
     for (const auto& s : g) {
       out.push_back(s.health);
+      if (lacks_address(s.what)) {
+        out.back().up = false;
+        out.back().last_trouble = address_unknown;
+      }
       out.back().round_trip = std::chrono::duration_cast<duration>(std::chrono::duration<double>(s.srtt));
     }
   return out;
@@ -132,8 +139,8 @@ bool forwarder::begin_next(std::uint64_t id, flight& f, boot_time now) {
     auto server = f.order[f.next++ % f.order.size()];
     auto& s = groups_[f.group][server];
     ++f.tries;
-    if (!s.what.host.empty() && s.what.address.address.is_unspecified()) {
-      f.trouble = s.what.text + ": its name has not been resolved yet";
+    if (lacks_address(s.what)) {
+      f.trouble = s.what.text + ": " + address_unknown;
       continue;
     }
     send(id, f, server, s.what.over, now);

@@ -22,13 +22,14 @@ constexpr netlab::message msg_rebind{
     "machines "
     "behind the router (DNS rebinding). The address was left out of the answer.",
     "If the name is yours, add it or its domain to `rebind_allow`."};
-constexpr netlab::message msg_bootstrap_failed{"NL-DNS-006", log_level::warn,
-                                               "The address of an upstream that is given by name could not "
-                                               "be found. It is looked up again every few seconds; "
-                                               "until then that upstream is not asked.",
-                                               "Check `bootstrap`, and the name. An address in the upstream "
-                                               "itself, as in \"tls://1.1.1.1#one.one.one.one\", "
-                                               "needs no look-up."};
+constexpr netlab::message msg_bootstrap_failed{
+    "NL-DNS-006", log_level::warn,
+    "The address of an upstream that is given by name could not "
+    "be found. It is looked up again every few seconds. An upstream that "
+    "had one before keeps it; one that never had is not asked.",
+    "Check `bootstrap`, and the name. An address in the upstream "
+    "itself, as in \"tls://1.1.1.1#one.one.one.one\", "
+    "needs no look-up."};
 
 constexpr netlab::message msg_bogus{"NL-DNS-120", log_level::warn,
                                     "An upstream's answer failed DNSSEC validation, and with several "

@@ -8,6 +8,7 @@
 #include "netlab/late_binding.h"
 #include "server_metrics.h"
 #include "stream_clients.h"
+#include "upstream_addresses.h"
 #include "upstream_links.h"
 
 namespace netlab::dns {
@@ -17,8 +18,6 @@ namespace {
 constexpr std::size_t batch_size = 64;
 constexpr std::size_t slot_size = 4096; // the largest UDP answer (engine_config::udp_size)
 constexpr duration drain_limit = std::chrono::seconds(2);
-constexpr duration bootstrap_retry = std::chrono::seconds(5), bootstrap_again = std::chrono::minutes(10);
-constexpr std::uint64_t bootstrap_token = std::uint64_t{1} << 62;
 constexpr std::uint64_t asked_token = std::uint64_t{1} << 60; // 61 is the hook desk's
 
 struct listening {
@@ -53,12 +52,7 @@ struct server::impl {
   bool pumping = false, pump_posted = false, draining = false;
   std::function<void()> drained;
   timer drain_deadline;
-  struct named_upstream {
-    std::string host;
-    timer next;
-    bool found = false, said = false;
-  };
-  std::vector<named_upstream> named;
+  std::optional<upstream_addresses> addresses;
   std::unordered_map<std::uint64_t, std::function<void(byte_view)>> asked; // by token
   std::uint64_t next_asked = 0;
   std::shared_ptr<impl*> self = std::make_shared<impl*>(this);
@@ -106,7 +100,7 @@ struct server::impl {
   result<void> start() {
     if (config.listen.empty() && config.listen_tls.empty())
       return fail(errc::invalid, config.name + ": no endpoint to listen on");
-    if (auto fine = check(config.engine); !fine) return fine;
+    if (auto fine = check(config); !fine) return fine;
     for (bool tls : {false, true})
       for (const auto& wanted : tls ? config.listen_tls : config.listen) {
         listeners.push_back(std::make_unique<listening>());
@@ -120,7 +114,9 @@ struct server::impl {
         listeners.clear();
         return bound;
       }
-    find_named_upstreams();
+    addresses.emplace(
+        world, config.name, config.engine.groups, config.bootstrap,
+        [this](const std::string& host, const ip_address& at) { resolver.set_upstream_address(host, at); });
     return {};
   }
 
@@ -258,10 +254,8 @@ struct server::impl {
     };
     for (const auto& r : all) {
       // What these call may send as well.
-      if (r.token & (bootstrap_token | asked_token | hook_desk::token_mark)) flush();
-      if (r.token & bootstrap_token) {
-        on_bootstrap(r);
-      } else if (r.token & asked_token) {
+      if (r.token & (asked_token | hook_desk::token_mark)) flush();
+      if (r.token & asked_token) {
         on_asked(r);
       } else if (r.token & hook_desk::token_mark) {
         hook->on_rewritten(r);
@@ -285,69 +279,6 @@ struct server::impl {
       resolver.on_time(world.clock.now());
       pump();
       arm();
-    });
-  }
-
-  // --- upstreams that are given by name
-
-  void find_named_upstreams() {
-    for (const auto& g : config.engine.groups)
-      for (const auto& u : g.members) {
-        bool known = u.host.empty() || std::any_of(named.begin(), named.end(),
-                                                   [&](const named_upstream& n) { return n.host == u.host; });
-        if (!known) named.push_back({u.host, {}, false, false});
-      }
-    for (std::size_t i = 0; i < named.size(); ++i) look_up(i, rtype::a);
-    pump();
-  }
-
-  void look_up(std::size_t index, std::uint16_t type) {
-    message m;
-    m.flags = flag::rd;
-    m.id = type;
-    m.questions = {{*name::parse(named[index].host), type, class_in}};
-    auto bytes = encode(m);
-    request r;
-    r.bytes = bytes;
-    r.client = {ip_address::v4(127, 0, 0, 1), 0};
-    r.stream = r.trusted = true;
-    r.token = bootstrap_token | index;
-    late_reply at_once{r.client, {}, 0, true, r.token, byte_vector(max_message)};
-    auto size = resolver.handle(r, world.clock.now(), at_once.bytes);
-    at_once.bytes.resize(size);
-    if (size > 0) on_bootstrap(at_once);
-  }
-
-  void on_bootstrap(const late_reply& r) {
-    auto index = static_cast<std::size_t>(r.token & ~bootstrap_token);
-    auto& n = named[index];
-    auto reply = decode(r.bytes);
-    std::optional<ip_address> address;
-    if (reply)
-      for (const auto& each : reply->answers)
-        if (each.type == rtype::a || each.type == rtype::aaaa)
-          if (auto parsed = ip_address::parse(rdata_text(each.type, each.data)); parsed && !address)
-            address = *parsed;
-    bool again = false;
-    if (address) {
-      resolver.set_upstream_address(n.host, *address);
-      n.found = true;
-      n.said = false;
-    } else if (reply && reply->rcode == rcode::no_error && reply->id == rtype::a) {
-      n.next = world.scheduler.after(duration{}, [this, index] {
-        look_up(index, rtype::aaaa);
-        pump();
-      });
-      again = true;
-    } else if (!n.found && !n.said) {
-      n.said = true;
-      world.log(msg_bootstrap_failed, config.name + ": the address of " + n.host + " could not be found" +
-                                          (reply ? " (" + rcode_name(reply->rcode) + ")" : std::string()));
-    }
-    if (again) return;
-    n.next = world.scheduler.after(address ? bootstrap_again : bootstrap_retry, [this, index] {
-      look_up(index, rtype::a);
-      pump();
     });
   }
 
@@ -385,6 +316,20 @@ struct server::impl {
   }
 };
 
+result<void> check(const server_config& config) {
+  for (const auto& g : config.engine.groups)
+    for (const auto& u : g.members)
+      if (!u.host.empty() && config.bootstrap.empty())
+        return fail(errc::invalid,
+                    "\"" + u.text +
+                        "\" is named: give bootstrap = { \"9.9.9.9\" }, a resolver that finds its address",
+                    "bootstrap");
+  if (!config.bootstrap.empty())
+    if (auto fine = bootstrap_question("localhost", config.bootstrap); !fine)
+      return tl::unexpected(fine.error());
+  return check(config.engine);
+}
+
 server::server(runtime& world, server_config config)
     : impl_(std::make_unique<impl>(world, std::move(config))) {}
 server::~server() = default;
@@ -394,7 +339,7 @@ void server::use(std::shared_ptr<const snapshot> now_valid) { impl_->resolver.us
 void server::drain(std::function<void()> done) {
   impl_->draining = true;
   impl_->drained = std::move(done);
-  for (auto& n : impl_->named) n.next.cancel();
+  impl_->addresses.reset();
   if (impl_->waiting() == 0) return impl_->finish_drain();
   impl_->drain_deadline = impl_->world.scheduler.after(drain_limit, [i = impl_.get()] {
     if (i->drained) i->finish_drain();

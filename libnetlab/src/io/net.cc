@@ -67,6 +67,10 @@ public:
                std::function<void(result<std::unique_ptr<stream>>)> on_connect) override {
     make_connection(loop_, scheduler_, options, std::move(on_connect));
   }
+  std::unique_ptr<host_lookup> look_up(host_question question,
+                                       std::function<void(result<host_addresses>)> done) override {
+    return make_host_lookup(loop_, scheduler_, std::move(question), std::move(done));
+  }
   result<std::unique_ptr<packet_socket>> packets(const std::string& device, std::uint16_t protocol) override {
     return make_packet_socket(loop_, device, protocol);
   }

@@ -74,6 +74,8 @@ result<std::unique_ptr<listener>> make_listener(loop& owner, scheduler& schedule
                                                 std::function<void(std::unique_ptr<stream>)> on_accept);
 void make_connection(loop& owner, scheduler& scheduler, const connect_options& options,
                      std::function<void(result<std::unique_ptr<stream>>)> on_connect);
+std::unique_ptr<host_lookup> make_host_lookup(loop& owner, scheduler& scheduler, host_question question,
+                                              std::function<void(result<host_addresses>)> done);
 result<std::unique_ptr<packet_socket>> make_packet_socket(loop& owner, const std::string& device,
                                                           std::uint16_t protocol);
 

@@ -42,6 +42,8 @@ public:
   void connect(const connect_options&, std::function<void(result<std::unique_ptr<stream>>)> fn) override {
     fn(fail(errc::unsupported, "no TCP in this network"));
   }
+  std::unique_ptr<host_lookup> look_up(host_question question,
+                                       std::function<void(result<host_addresses>)> done) override;
   result<std::unique_ptr<packet_socket>> packets(const std::string&, std::uint16_t) override {
     return fail(errc::unsupported, "no frames in this network");
   }
@@ -136,6 +138,9 @@ public:
   std::function<fate(const packet_in_flight&)> rule;    // none: everything arrives once
   std::function<void(const packet_in_flight&)> on_send; // sees every datagram, lost ones included
   std::size_t packets = 0;
+  // What look-ups find, by name. Without an entry there is no such name; a time-out takes its time.
+  std::map<std::string, result<host_addresses>> names;
+  std::vector<host_question> looked_up;
 
 private:
   friend class fake_host;
@@ -179,6 +184,22 @@ inline result<std::size_t> fake_socket::send(std::span<const datagram> batch) {
     host_.network_.send(std::move(packet));
   }
   return batch.size();
+}
+
+inline std::unique_ptr<host_lookup> fake_host::look_up(host_question question,
+                                                       std::function<void(result<host_addresses>)> done) {
+  struct lookup final : host_lookup {
+    timer answer;
+  };
+  auto out = std::make_unique<lookup>();
+  network_.looked_up.push_back(question);
+  auto found = network_.names.find(question.name);
+  result<host_addresses> answer = fail(errc::not_found, question.name + ": there is no such name");
+  if (found != network_.names.end()) answer = found->second;
+  bool silent = !answer && answer.error().code == errc::timeout;
+  out->answer = network_.time_.after(silent ? question.timeout : network_.latency,
+                                     [answer = std::move(answer), done = std::move(done)] { done(answer); });
+  return out;
 }
 
 inline result<std::unique_ptr<udp_socket>> fake_host::udp(const udp_options& options) {

@@ -85,6 +85,10 @@ public:
   }
   void connect(const netlab::connect_options&,
                std::function<void(netlab::result<std::unique_ptr<netlab::stream>>)>) override {}
+  std::unique_ptr<netlab::host_lookup>
+  look_up(netlab::host_question, std::function<void(netlab::result<netlab::host_addresses>)>) override {
+    return nullptr;
+  }
   netlab::result<std::unique_ptr<netlab::packet_socket>> packets(const std::string&,
                                                                  std::uint16_t protocol) override {
     if (refuse_packets) return netlab::fail(netlab::errc::denied, "no CAP_NET_RAW");
