@@ -15,6 +15,7 @@ using test::run_until;
 namespace {
 
 struct ends {
+  std::vector<transfer_report> reports; // of what serve() answered; the server's last ones, too
   event_loop loop;
   std::unique_ptr<http_client> client = make_http_client(loop);
   metrics numbers;
@@ -61,6 +62,19 @@ struct growing final : http_body {
   }
 };
 
+// Every request is answered with the body, which stays the test's; one with a tag takes conditions and
+// ranges.
+void serve(ends& e, const std::shared_ptr<growing>& body, const std::string& etag = {}) {
+  REQUIRE(e.server->handle("/", [&e, &body, etag](const http_call_ptr& c) {
+    http_reply r;
+    r.body = std::shared_ptr<http_body>(body);
+    r.selectable = !etag.empty();
+    r.etag = etag;
+    r.on_done = [&e](const transfer_report& report) { e.reports.push_back(report); };
+    c->reply(std::move(r));
+  }));
+}
+
 std::string numbers_up_to(std::size_t bytes) {
   std::string out;
   for (std::size_t i = 0; out.size() < bytes; ++i) out += std::to_string(i) + ",";
@@ -74,15 +88,7 @@ TEST_CASE("http bodies: one that grows is sent as it comes, whole or in part, an
   ends e;
   auto body = std::make_shared<growing>();
   body->all = numbers_up_to(3'000'000);
-  std::vector<transfer_report> reports;
-  REQUIRE(e.server->handle("/", [&](const http_call_ptr& c) {
-    http_reply r;
-    r.body = std::shared_ptr<http_body>(body);
-    r.selectable = true;
-    r.etag = "\"x\"";
-    r.on_done = [&](const transfer_report& report) { reports.push_back(report); };
-    c->reply(std::move(r));
-  }));
+  serve(e, body, "\"x\"");
   auto more = e.loop.scheduler().every(1ms, [&] { body->grow(200'000); });
 
   auto got = e.send({.url = e.base + "/"});
@@ -96,40 +102,34 @@ TEST_CASE("http bodies: one that grows is sent as it comes, whole or in part, an
   CHECK(e.send({.method = "HEAD", .url = e.base + "/"})->header("content-length") == "3000000");
   CHECK(e.send({.url = e.base + "/", .headers = {{"If-None-Match", "\"x\""}}})->status == 304);
   CHECK(e.send({.url = e.base + "/", .headers = {{"Range", "bytes=9000000-"}}})->status == 416);
-  REQUIRE(reports.size() == 5);
-  CHECK(reports[0].completed);
-  CHECK(reports[0].bytes == 3'000'000);
-  CHECK(reports[1].bytes == 1000);
+  REQUIRE(e.reports.size() == 5);
+  CHECK(e.reports[0].completed);
+  CHECK(e.reports[0].bytes == 3'000'000);
+  CHECK(e.reports[1].bytes == 1000);
 }
 
 TEST_CASE("http bodies: one that breaks cuts the connection, and a reader that leaves is told") {
   ends e;
   auto body = std::make_shared<growing>();
   body->all = numbers_up_to(100'000);
-  std::vector<transfer_report> reports;
-  REQUIRE(e.server->handle("/", [&](const http_call_ptr& c) {
-    http_reply r;
-    r.body = std::shared_ptr<http_body>(body);
-    r.on_done = [&](const transfer_report& report) { reports.push_back(report); };
-    c->reply(std::move(r));
-  }));
+  serve(e, body);
   body->grow(50'000);
   auto breaks = e.loop.scheduler().after(20ms, [&] {
     body->broken = error{errc::conflict, "it is wrong", "test"};
     body->grow(0);
   });
   CHECK_FALSE(e.send({.url = e.base + "/"}));
-  REQUIRE(reports.size() == 1);
-  CHECK_FALSE(reports[0].completed);
-  CHECK(reports[0].reason == "it is wrong");
-  CHECK(reports[0].bytes == 50'000);
+  REQUIRE(e.reports.size() == 1);
+  CHECK_FALSE(e.reports[0].completed);
+  CHECK(e.reports[0].reason == "it is wrong");
+  CHECK(e.reports[0].bytes == 50'000);
 
   body->broken.reset();
   auto exchange = e.client->send({.url = e.base + "/", .on_body = [](byte_view) {}}, [](const auto&) {});
   run_until(e.loop, [&] { return body->ready != nullptr; });
   exchange.reset();
-  run_until(e.loop, [&] { return reports.size() == 2; });
-  CHECK_FALSE(reports[1].completed);
+  run_until(e.loop, [&] { return e.reports.size() == 2; });
+  CHECK_FALSE(e.reports[1].completed);
   CHECK(body.use_count() == 1); // ours: the reply let go of it
 }
 
@@ -138,15 +138,7 @@ TEST_CASE("http bodies: one of unknown size goes in chunks") {
   auto body = std::make_shared<growing>();
   body->all = numbers_up_to(3'000'000);
   body->tells_size = false;
-  std::vector<transfer_report> reports;
-  REQUIRE(e.server->handle("/", [&](const http_call_ptr& c) {
-    http_reply r;
-    r.body = std::shared_ptr<http_body>(body);
-    r.selectable = true;
-    r.etag = "\"x\"";
-    r.on_done = [&](const transfer_report& report) { reports.push_back(report); };
-    c->reply(std::move(r));
-  }));
+  serve(e, body, "\"x\"");
   auto more = e.loop.scheduler().every(1ms, [&] { body->grow(200'000); });
   auto got = e.send({.url = e.base + "/"});
   REQUIRE(got);
@@ -161,11 +153,11 @@ TEST_CASE("http bodies: one of unknown size goes in chunks") {
   CHECK(e.send({.method = "HEAD", .url = e.base + "/"})->status == 200);
   CHECK(e.send({.url = e.base + "/", .headers = {{"If-None-Match", "\"x\""}}})->status == 304);
   CHECK(e.server->connections() == 1);
-  REQUIRE(reports.size() == 4);
-  CHECK(reports[0].completed);
-  CHECK(reports[0].bytes == 3'000'000);
-  CHECK(reports[0].size == 3'000'000);
-  CHECK(reports[2].bytes == 0);
+  REQUIRE(e.reports.size() == 4);
+  CHECK(e.reports[0].completed);
+  CHECK(e.reports[0].bytes == 3'000'000);
+  CHECK(e.reports[0].size == 3'000'000);
+  CHECK(e.reports[2].bytes == 0);
 
   more = {};
   auto something = std::exchange(body->all, {});
@@ -178,8 +170,8 @@ TEST_CASE("http bodies: one of unknown size goes in chunks") {
     body->grow(0);
   });
   CHECK_FALSE(e.send({.url = e.base + "/"}));
-  CHECK_FALSE(reports.back().completed);
-  CHECK(reports.back().bytes == 50'000);
+  CHECK_FALSE(e.reports.back().completed);
+  CHECK(e.reports.back().bytes == 50'000);
 }
 
 TEST_CASE("http bodies: one of unknown size ends with the connection for a client of HTTP/1.0") {
@@ -187,11 +179,7 @@ TEST_CASE("http bodies: one of unknown size ends with the connection for a clien
   auto body = std::make_shared<growing>();
   body->all = body->here = numbers_up_to(200'000);
   body->tells_size = false;
-  REQUIRE(e.server->handle("/", [&](const http_call_ptr& c) {
-    http_reply r;
-    r.body = std::shared_ptr<http_body>(body);
-    c->reply(std::move(r));
-  }));
+  serve(e, body);
   connect_options to;
   to.peer = *endpoint::parse(e.base.substr(7));
   std::string got;
@@ -249,11 +237,7 @@ TEST_CASE("http client: a paused exchange waits, and goes on") {
   auto body = std::make_shared<growing>();
   body->all = numbers_up_to(20'000'000);
   body->here = body->all;
-  REQUIRE(e.server->handle("/", [&](const http_call_ptr& c) {
-    http_reply r;
-    r.body = std::shared_ptr<http_body>(body);
-    c->reply(std::move(r));
-  }));
+  serve(e, body);
   std::string got;
   bool done = false;
   std::unique_ptr<http_exchange> exchange;
